@@ -1,0 +1,33 @@
+import pytest
+from lab import CHROMIUM_FLAGS, Notebook, serve
+from playwright.sync_api import sync_playwright
+
+
+@pytest.fixture(scope="session")
+def browser(chromium):
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def lab(chromium, tmp_path_factory):
+    with serve(tmp_path_factory.mktemp("book")) as address:
+        yield address
+
+
+@pytest.fixture
+def open_notebook(browser, lab):
+    "A function that opens a notebook, by its path from the repository's root, as a reader sees it."
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    opened = []
+
+    def open_(path):
+        opened.append(Notebook(page, *lab, path))
+        return opened[-1]
+
+    yield open_
+    for notebook in opened:
+        notebook.close()
+    page.close()

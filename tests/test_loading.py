@@ -1,0 +1,437 @@
+"""Every format there and back, and one clear sentence for everything that can be wrong with it."""
+import builtins
+import csv
+import gzip
+import io
+import json
+import logging
+import random
+import shutil
+import sys
+from datetime import date, datetime, timedelta, timezone
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mclrec import loading
+from mclrec.data import InputError, from_rows
+from mclrec.loading import at_hand, load
+
+TEXT = [".csv", ".tsv", ".inter", ".json", ".jsonl"]
+ids = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=5)
+rows_of = lambda ids: st.lists(st.tuples(ids, ids, st.integers(-2**40, 2**40)), min_size=1, max_size=25)
+files = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def same(a, b):
+    return (a.user_ids, a.item_ids, a.items.tolist(), a.offsets.tolist()) == (b.user_ids, b.item_ids, b.items.tolist(), b.offsets.tolist())
+
+
+def text_of(rows, suffix, names=("user", "item", "time")):
+    "`rows` in the text format that `suffix` names."
+    if suffix.startswith(".json"):
+        return "".join(json.dumps(dict(zip(names, row))) + "\n" for row in rows)
+    out = io.StringIO()
+    if suffix == ".inter":
+        table = [[f"{n}:token" for n in names], *rows]
+        return "".join("\t".join(map(str, row)) + "\n" for row in table)
+    csv.writer(out, delimiter="\t" if suffix == ".tsv" else ",").writerows([names, *rows])
+    return out.getvalue()
+
+
+def put(folder, name, content):
+    path = folder / name
+    content = content if isinstance(content, bytes) else content.encode()
+    path.write_bytes(gzip.compress(content) if name.endswith(".gz") and content[:2] != b"\x1f\x8b" else content)
+    return path
+
+
+def says(*parts, source, **kwargs):
+    "`load` fails with one sentence that has all `parts` in it."
+    with pytest.raises(InputError) as e:
+        load(source, **kwargs)
+    message = str(e.value)
+    assert all(str(part) in message for part in parts), message
+    assert message.endswith((".", "?")) and "\n" not in message, message
+
+
+# ---- there and back
+
+@pytest.mark.parametrize("packed", ["", ".gz"])
+@pytest.mark.parametrize("suffix", TEXT)
+@files
+@given(rows=rows_of(ids))
+def test_tables_read_back(tmp_path, suffix, packed, rows):
+    path = put(tmp_path, f"data{suffix}{packed}", text_of(rows, suffix))
+    data = load(path, core=0)
+    assert data.name == "data"
+    assert same(data, from_rows(*zip(*rows), core=0))
+
+
+@files
+@given(rows=st.lists(st.tuples(ids.filter(lambda i: i[0] not in "[{"), st.lists(ids, min_size=1, max_size=6)), min_size=1, max_size=8), blank=st.sampled_from([" ", "\t", "   "]))
+def test_txt_reads_back(tmp_path, rows, blank):
+    rows = [("first", ["one"]), *rows]
+    path = put(tmp_path, "data.txt", "\n".join(blank.join([user, *items]) for user, items in rows) + "\n\n")
+    expected = [(user, item) for user, items in rows for item in items]
+    assert same(load(path, core=0), from_rows(*zip(*expected), core=0))
+
+
+@files
+@given(rows=rows_of(st.one_of(st.integers(-9, 9), ids)))
+def test_frames_keep_the_type_of_ids(rows):
+    frame = pd.DataFrame({"user": pd.Series([r[0] for r in rows], dtype=object), "item": pd.Series([r[1] for r in rows], dtype=object), "time": [r[2] for r in rows]})
+    assert same(load(frame, core=0), from_rows(*zip(*rows), core=0))
+
+
+@files
+@given(rows=rows_of(st.integers(-9, 9)))
+def test_parquet_reads_back(tmp_path, rows):
+    frame = pd.DataFrame(rows, columns=["user_id", "item_id", "timestamp"])
+    frame.to_parquet(tmp_path / "data.parquet")
+    data = load(tmp_path / "data.parquet", core=0)
+    assert same(data, from_rows(*zip(*rows), core=0))
+    assert {type(i) for i in data.user_ids + data.item_ids} == {int}
+
+
+class Frame(dict):
+    "The least that is taken for a data frame (polars looks like this: `.columns`, and a column has `.to_list()`)."
+    columns = property(list)
+
+
+class Column(list):
+    def to_list(self):
+        return list(self)
+
+
+def test_any_frame_will_do():
+    rows = [("a", 1, 3), ("b", 2, 1), ("a", 2, 2)]
+    u, i, t = zip(*rows)
+    for frame in (Frame(user=list(u), item=np.array(i), time=Column(t)), Frame(who=u, what=i, when=t), pd.DataFrame(rows, columns=["User ID", "Item-Id", "TIME"])):
+        named = dict(user="who", item="what", time="when") if "who" in list(frame.columns) else {}
+        assert same(load(frame, core=0, **named), from_rows(u, i, t, core=0))
+
+
+def test_pyarrow_table():
+    import pyarrow
+    data = load(pyarrow.table({"user": ["a", "a", "b"], "item": [1, 2, 1], "time": [2, 1, 3]}), core=0)
+    assert same(data, from_rows(["a", "a", "b"], [1, 2, 1], [2, 1, 3], core=0))
+
+
+@pytest.mark.parametrize("times", [
+    [datetime(2020, 1, 3), datetime(2020, 1, 1, 12), datetime(2020, 1, 2)],
+    [date(2020, 1, 3), date(2020, 1, 1), date(2020, 1, 2)],
+    ["2020-01-03", "2020-01-01 23:59:59.5", "2020-01-02T00:00:00"],
+    ["2020-01-01T03:00:00+00:00", "2020-01-01T04:00:00+03:00", "2020-01-01T02:00:00Z"],
+    ["3e9", "1", "2.5"], [3, 1.5, 2], [1700000000000000003, 1700000000000000001, 1700000000000000002],
+    pd.to_datetime(["2020-01-03", "2020-01-01", "2020-01-02"]), pd.to_datetime(["2020-01-03", "2020-01-01", "2020-01-02"], utc=True)])
+def test_times_of_every_kind(tmp_path, times):
+    frame = pd.DataFrame({"user": ["u"] * 3, "item": list("abc"), "time": times})
+    assert load(frame, core=0).items.tolist() == [2, 3, 1]
+    put(tmp_path, "data.csv", frame.to_csv(index=False))
+    assert load(tmp_path / "data.csv", core=0).items.tolist() == [2, 3, 1]
+    if not isinstance(times, list) or type(times[0]) is type(times[1]):
+        frame.to_parquet(tmp_path / "data.parquet")
+        assert load(tmp_path / "data.parquet", core=0).items.tolist() == [2, 3, 1]
+
+
+def test_interleaved_users_in_the_order_of_the_file(tmp_path):
+    path = put(tmp_path, "data.csv", "user,item\nann,tea\nbob,jam\nann,milk\nbob,tea\n")
+    data = load(path, core=0)
+    assert data.user_ids == ["ann", "bob"] and data.item_ids == ["tea", "jam", "milk"] and data.items.tolist() == [1, 3, 2, 1]
+
+
+def test_interleaved_toy_is_toy(tmp_path):
+    "However users are interleaved, each history stays what it was; only the numbers of the items follow the file."
+    toy = load("toy")
+    turns = [u for u in range(toy.n_users) for _ in toy[u]]
+    random.Random(0).shuffle(turns)
+    at, rows = [0] * toy.n_users, []
+    for u in turns:
+        rows.append((toy.user_ids[u], toy.item_ids[toy[u][at[u]] - 1]))
+        at[u] += 1
+    data = load(put(tmp_path, "shuffled.csv", text_of(rows, ".csv", ("user", "item"))))
+    names = lambda d, user: [d.item_ids[i - 1] for i in d[d.user_number(user)]]
+    assert all(names(data, user) == names(toy, user) for user in toy.user_ids)
+    assert data.item_ids == list(dict.fromkeys(item for _, item in rows))
+
+
+def test_a_user_on_two_lines_continues(tmp_path):
+    data = load(put(tmp_path, "d.txt", "ann a b\nbob a\n\nann c\n"), core=0)
+    assert data.user_ids == ["ann", "bob"] and data.items.tolist() == [1, 2, 3, 1]
+
+
+def test_amazon_reviews_of_both_editions(tmp_path):
+    old = [dict(reviewerID="A", asin=f"B{k}", overall=5.0, reviewText="so, so", unixReviewTime=9 - k, reviewTime="09 13, 2009") for k in range(3)]
+    new = [dict(user_id="A", asin=f"variant{k}", parent_asin=f"B{k}", rating=5.0, timestamp=9000 - k) for k in range(3)]
+    for name, reviews in (("reviews_Beauty_5.json.gz", old), ("Beauty.jsonl", new)):
+        data = load(put(tmp_path, name, "".join(json.dumps(r) + "\n" for r in reviews)), core=0)
+        assert data.item_ids == ["B0", "B1", "B2"] and data.items.tolist() == [3, 2, 1] and data.name == name.split(".")[0]
+
+
+def test_odd_but_right_files(tmp_path):
+    right = from_rows(["ann", "bob"], ["tea, green", "jam"], core=0)
+    for text in ('\ufeffuser,item\n ann ,"tea, green"\n\n  \nbob, jam\n', 'stars;ITEM_ID;userId\r\n5;"tea, green";ann\r\n3;jam;bob\r\n', "user\titem\nann\ttea, green\nbob\tjam"):
+        assert same(load(put(tmp_path, "d.csv", text), core=0), right)
+    assert same(load(put(tmp_path, "d.inter", 'user_id:token\titem_id:token\nann\ttea, green\nbob\tjam\n'), core=0), right)
+    assert load(put(tmp_path, "q.inter", 'user_id:token\titem_id:token\nann\t5" nail\n'), core=0).item_ids == ['5" nail']
+
+
+@pytest.mark.parametrize("suffix", [".txt", *TEXT])
+def test_byte_order_mark(tmp_path, suffix):
+    text = "ann tea\n" if suffix == ".txt" else text_of([("ann", "tea", 1)], suffix)
+    assert load(put(tmp_path, "d" + suffix, "\ufeff" + text), core=0, **({} if suffix == ".txt" else {"user": "user"})).user_ids == ["ann"]
+
+
+def test_nanoseconds_of_parquet(tmp_path):
+    times = pd.Series([3, 1, 2]).astype("datetime64[ns]")
+    pd.DataFrame({"user": ["u"] * 3, "item": list("abc"), "time": times}).to_parquet(tmp_path / "d.parquet")
+    assert load(tmp_path / "d.parquet", core=0).items.tolist() == [2, 3, 1]
+
+
+def test_columns_by_name(tmp_path):
+    path = put(tmp_path, "d.csv", "a,b,c,user\n1,x,2,z\n1,y,1,z\n")
+    assert load(path, user="a", item="b", time="c", core=0).items.tolist() == [2, 1]
+    assert load(path, user="user", item="b", core=0).user_ids == ["z"]
+
+
+# ---- the k-core, aloud
+
+def test_what_was_dropped_is_said(tmp_path, caplog):
+    path = put(tmp_path, "d.txt", "a x y\nb x y\nc z\n")
+    with caplog.at_level(logging.INFO, "mclrec"):
+        data = load(path, core=2)
+    assert data.dropped == {"users": 1, "items": 1, "actions": 1}
+    assert caplog.messages == ["d: 2 users, 2 items, 4 actions; the 2-core took away 1 users, 1 items, 1 actions"]
+    assert [r.name for r in caplog.records] == ["mclrec"]
+
+
+@pytest.mark.parametrize("core", [-1, 2.5, "5", None, True])
+def test_bad_core(core):
+    says("core=", "0 keeps all", source="toy", core=core)
+
+
+def test_nothing_left(tmp_path):
+    says("nothing is left of 2 users and 1 items by the 5-core", "smaller core", source=put(tmp_path, "d.txt", "a x\nb x\n"))
+
+
+# ---- registered names
+
+def test_toy_needs_nothing(monkeypatch):
+    monkeypatch.setattr(builtins, "open", None)
+    assert at_hand("toy") and load("toy").n_items == 300 and load("toy", core=8).dropped["items"] > 0
+
+
+def test_names_are_looked_for_in_order(tmp_path, monkeypatch, beauty_path):
+    monkeypatch.setattr("mclrec.download.cache", lambda: tmp_path / "cache")
+    monkeypatch.setattr(loading, "download", lambda name: pytest.fail("no download expected") if name != "sports" else beauty_path)
+    monkeypatch.setenv("MCLREC_DATA", str(tmp_path))
+    assert not at_hand("beauty")
+    shutil.copy(beauty_path, tmp_path / "beauty.txt")
+    assert at_hand("beauty") and load("beauty").n_users == 22363 and load("beauty").name == "beauty"
+    assert load("sports").n_users == 22363  # not in $MCLREC_DATA: asked of the cache and the network
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "yelp.txt").touch()
+    assert at_hand("yelp") and not at_hand("toys")
+
+
+def test_a_changed_registered_file(tmp_path, monkeypatch):
+    path = put(tmp_path, "beauty.txt", "1 1 2 3\n")
+    monkeypatch.setenv("MCLREC_DATA", str(tmp_path))
+    says(path, "sha256 differs", "delete it", source="beauty")
+
+
+def test_registered_names_have_no_columns():
+    says("toy", "leave out user, item and time", source="toy", time="when")
+
+
+def test_unknown_names():
+    says("beuty: no such file", "did you mean beauty?", source="beuty")
+    says("no such file", "did you mean yelp?", source="Yelp")
+    says("no such file", "choose one of toy, beauty, sports, toys, yelp", source="movielens")
+    with pytest.raises(InputError, match="did you mean toys?"):
+        at_hand("toyz")
+
+
+# ---- what can be wrong with a file
+
+def test_missing_file(tmp_path):
+    put(tmp_path, "ratings.csv", "user,item\n")
+    says(tmp_path / "rating.csv", "no such file", "did you mean ratings.csv?", source=tmp_path / "rating.csv")
+    says("no such file", source=tmp_path / "none" / "x.csv")
+    says("no such file", source=tmp_path / "ratings.csv" / "x.csv")
+
+
+def test_folder(tmp_path):
+    says(tmp_path, "is a folder", "give the file in it", source=tmp_path)
+
+
+def test_file_that_may_not_be_read(tmp_path, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise PermissionError(13, "Permission denied")
+    path = put(tmp_path, "d.txt", "a x\n")
+    monkeypatch.setattr(builtins, "open", refuse)
+    says(path, "Permission denied", "your rights", source=path)
+
+
+def test_unknown_ending(tmp_path):
+    for name in ("d.xlsx", "d", "d.gz"):
+        says(tmp_path / name, "is none of .txt, .inter", "name it after its format", source=put(tmp_path, name, b"\x1f\x8b" if name == "d.gz" else "x"))
+
+
+@pytest.mark.parametrize("suffix", [".txt", *TEXT])
+def test_empty_file(tmp_path, suffix):
+    for content in ("", "\n\n"):
+        says(tmp_path, "empty" if suffix in (".csv", ".tsv", ".inter") else "no interactions in it", source=put(tmp_path, f"d{suffix}", content))
+    if suffix in (".csv", ".tsv", ".inter"):
+        says("no interactions in it", "at least one user", source=put(tmp_path, f"d{suffix}", text_of([], suffix)))
+
+
+@pytest.mark.parametrize("suffix", [".txt", *TEXT])
+def test_binary_content(tmp_path, suffix):
+    says("d" + suffix, "line 1: binary content", "convert it", source=put(tmp_path, "d" + suffix, b"PK\x03\x04\x00\x00"))
+    says("d" + suffix, "line 1: not UTF-8", "save the file as UTF-8", source=put(tmp_path, "d" + suffix, gzip.compress(b"x", mtime=0)[:3].replace(b"\x08", b"")))
+
+
+@pytest.mark.parametrize("suffix", [".txt", *TEXT])
+def test_undecodable_line(tmp_path, suffix):
+    good = "a x y\n" * 9 if suffix == ".txt" else text_of([("a", "x", 1)] * (8 if "json" not in suffix else 9), suffix)
+    bad = text_of([("a", "café", 1)], suffix).splitlines()[-1] if suffix != ".txt" else "a café"
+    bad = bad.replace("\\u00e9", "é").encode("latin-1")
+    says(f"d{suffix}, line 10: not UTF-8", "UTF-8", source=put(tmp_path, "d" + suffix, good.encode() + bad + b"\n"))
+
+
+@pytest.mark.parametrize("text, what", [
+    ("user,item,time\nann,tea,3\n", "(.csv)"), ("1,2,3\n", "(.csv)"), ("ann; tea; 3\n", "(.csv)"), ('{"user": 1}\n', "JSON"),
+    ("user_id:token\titem_id:token\nann\ttea\n", "(.inter)"), ("user_id\titem_id\ttimestamp\nann\ttea\t3\n", "(.tsv)")])
+def test_txt_that_is_something_else(tmp_path, text, what):
+    says("d.txt, line 1: looks like", what, "name the file so", source=put(tmp_path, "d.txt", text))
+
+
+def test_txt_bad_lines(tmp_path):
+    says("d.txt, line 3: user 'bob' has no items", "separated by blanks", source=put(tmp_path, "d.txt", "ann a b\n\nbob\n"))
+    says("leave out the column names", source=put(tmp_path, "d.txt", "ann a b\n"), user="ann")
+
+
+ROW = {".csv": "a,x,1\n", ".tsv": "a\tx\t1\n", ".inter": "a\tx\t1\n"}
+
+
+@pytest.mark.parametrize("suffix", ROW)
+@pytest.mark.parametrize("bad, what", [
+    ("a,x", "names 3 columns and this line fills 2"), ("a,x,1,1", "names 3 columns and this line fills 4"), (",x,1", "the user id is empty"), ("a, ,1", "the item id is empty"),
+    ("a,x,", "time '' is neither"), ("a,x,soon", "time 'soon' is neither a number nor an ISO date"), ("a,x,nan", "time 'nan'"), ("a,x,inf", "time 'inf'"),
+    ("a,x,1" + 400 * "0", "is neither a number"), ("a,x,2020-01-01", "but those before it are each a number")])
+def test_one_bad_line_in_many(tmp_path, suffix, bad, what):
+    text = text_of([], suffix) + ROW[suffix] * 1000 + bad.replace(",", ROW[suffix][1]) + "\n" + ROW[suffix] * 10
+    says(tmp_path / f"d{suffix}", "line 1002: ", what, source=put(tmp_path, f"d{suffix}", text))
+
+
+@pytest.mark.parametrize("bad, what", [
+    ("oops", "not JSON"), ('{"user": "a", "item": "x"}', "no field 'time'"), ('{"user": "", "item": "x", "time": 1}', "the user id is empty"), ("[1, 2]", "a JSON list"),
+    ('{"user": "a", "item": null, "time": 1}', "item id None is neither"), ('{"user": "a", "item": [1], "time": 1}', "item id [1] is neither"),
+    ('{"user": "a", "item": 1.5, "time": 1}', "item id 1.5 is neither"), ('{"user": "a", "item": true, "time": 1}', "item id True is neither"),
+    ('{"user": "a", "item": "x", "time": NaN}', "time nan is neither"), ('{"user": "a", "item": "x", "time": null}', "time None is neither"),
+    ('{"user": "a", "item": "x", "time": true}', "time True is neither"), ("[" * 100000, "not JSON")])
+def test_one_bad_object_in_many(tmp_path, bad, what):
+    good = text_of([("a", "x", 1)], ".json")
+    says("d.json, line 1001: ", what, source=put(tmp_path, "d.json", good * 1000 + bad + "\n" + good))
+
+
+def test_lines_are_counted_as_an_editor_does(tmp_path):
+    text = 'user,item\n"a\nb",x\n\na,\n'  # an id over two lines, then an empty line
+    says("d.csv, line 5: the item id is empty", source=put(tmp_path, "d.csv", text))
+
+
+def test_quotes(tmp_path):
+    says("d.csv, line 3: not a proper line", "check its quotes", source=put(tmp_path, "d.csv", 'user,item\na,x\na,"x\na,y\na,z\n'))
+    says("d.csv, line 2: not a proper line", source=put(tmp_path, "d.csv", 'user,item\na,"x"y\n'))
+    says("d.csv, line 2: not a proper line", source=put(tmp_path, "d.csv", 'user,item\na,"' + "x,y\n" * 50000))
+
+
+@pytest.mark.parametrize("suffix", TEXT)
+def test_columns_not_found(tmp_path, suffix):
+    path = put(tmp_path, "d" + suffix, text_of([("a", "x", 1)], suffix, ("who", "what", "when")))
+    says(path, "no column found for the users among who, what, when", "name it with user=", source=path)
+    says("no column found for the items", "item=", source=path, user="who")
+    says("no column 'wen'; the columns are who, what, when", source=path, user="who", item="what", time="wen")
+    says("one column cannot serve twice", source=path, user="who", item="who")
+    path = put(tmp_path, "e" + suffix, text_of([("a", "x", 1, "b")], suffix, ("user", "item", "time", "customer_id")))
+    says("columns user and customer_id could both be the user", "say which with user=", source=path)
+    assert load(path, user="customer_id", core=0).user_ids == ["b"]
+
+
+def test_double_column(tmp_path):
+    says("column 'item' is there 2 times", "rename", source=put(tmp_path, "d.csv", "user,item,item\na,x,y\n"))
+    says("column 'item' is there 2 times", source=pd.DataFrame([[1, 2, 3]], columns=["user", "item", "item"]))
+    assert load(put(tmp_path, "d.csv", "user,item,n,n\na,x,y,z\n"), core=0).item_ids == ["x"]  # no matter in columns we do not read
+
+
+@pytest.mark.parametrize("suffix", [".txt", *TEXT])
+def test_broken_gzip(tmp_path, suffix):
+    text = "a x y\n" * 20000 if suffix == ".txt" else text_of([("a", f"x{k}", k) for k in range(20000)], suffix)
+    whole = gzip.compress(text.encode())
+    for broken in (whole[:len(whole) // 2], whole[:5]):
+        says(f"d{suffix}.gz: broken gzip after", "again", source=put(tmp_path, f"d{suffix}.gz", broken))
+    garbled = whole[:len(whole) // 2] + b"\xff" * 50 + whole[len(whole) // 2 + 50:]
+    says(f"d{suffix}.gz", source=put(tmp_path, f"d{suffix}.gz", garbled))  # a bad line may show before the bad checksum does
+    path = tmp_path / f"e{suffix}.gz"
+    path.write_text(text[:50])
+    says("broken gzip after 0 whole lines", source=path)
+
+
+# ---- what can be wrong with a frame
+
+@pytest.mark.parametrize("nothing", [None, float("nan"), np.nan, pd.NA, pd.NaT, "", " "])
+def test_holes_in_a_frame(nothing):
+    for hole in ("user", "item", "time"):
+        columns = {"user": ["a"] * 3, "item": ["x"] * 3, "time": [1, 2, 3]}
+        columns[hole] = [*columns[hole][:2], nothing]
+        says("the data frame, row 2 (from 0)", f"nothing in column {hole!r}", "drop the row", source=pd.DataFrame({k: pd.Series(v, dtype=object) for k, v in columns.items()}))
+        says("row 2 (from 0)", source=Frame(columns))
+
+
+def test_bad_values_in_a_frame():
+    says("row 1 (from 0): a list in column 'item'", "text or numbers", source=Frame(user=["a", "a"], item=["x", ["y"]]))
+    says("row 1 (from 0): time 'late' is neither", source=Frame(user=["a", "a"], item=["x", "y"], time=["1", "late"]))
+    says("row 1 (from 0): time", "use one kind", source=Frame(user=["a", "a"], item=["x", "y"], time=[datetime(2020, 1, 1), datetime(2020, 1, 1, tzinfo=timezone.utc)]))
+    says("row 0 (from 0): time", "neither a number", source=Frame(user=["a"], item=["x"], time=[timedelta(1)]))
+    says("no column 'who'; the columns are user, item", source=Frame(user=["a"], item=["x"]), user="who")
+    says("no interactions", source=Frame(user=[], item=[]))
+
+
+def test_a_frame_that_is_not_there_yet():
+    class Lazy:
+        columns = ["user", "item"]
+
+        def __getitem__(self, name):
+            raise TypeError("LazyFrame is not subscriptable\n\nUse select() instead.")
+    says("column 'user' cannot be read", "held in memory", source=Lazy())
+
+
+def test_not_a_source():
+    for source in (None, 42, ["a", "b"], {"user": [1]}):
+        says("cannot load", "give a name (toy, beauty", source=source)
+
+
+# ---- parquet
+
+def test_broken_parquet(tmp_path):
+    pd.DataFrame({"user": ["a"] * 99, "item": ["x"] * 99}).to_parquet(tmp_path / "d.parquet")
+    whole = (tmp_path / "d.parquet").read_bytes()
+    for broken in (b"", b"user,item\n", whole[:len(whole) // 2], whole[:4] + b"\0" * 60 + whole[64:]):
+        says("d.parquet: not a whole parquet file", "write it again", source=put(tmp_path, "d.parquet", broken))
+
+
+def test_holes_and_columns_of_parquet(tmp_path):
+    path = tmp_path / "d.parquet"
+    pd.DataFrame({"user": ["a", None], "item": ["x", "y"]}).to_parquet(path)
+    says(path, "row 1 (from 0): nothing in column 'user'", source=path)
+    says(path, "no column 'thing'; the columns are user, item", source=path, item="thing")
+
+
+def test_without_pyarrow(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    says("d.parquet", "pip install 'mclrec[parquet]'", source=put(tmp_path, "d.parquet", b"PAR1"))
