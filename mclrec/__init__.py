@@ -13,8 +13,8 @@ import os
 # %% ../nbs/5_in_practice/54_the_library.ipynb #8461edce
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-# %% ../nbs/5_in_practice/54_the_library.ipynb #1fc00fe8
-_WHERE = {"load": "loading", "download": "download", "MCLRec": "meta", "SASRec": "model", "Popularity": "model", "fit": "training", "evaluate": "model",
+# %% ../nbs/5_in_practice/54_the_library.ipynb #c5644821
+_WHERE = {"load": "loading", "download": "download", "MCLRec": "meta", "SASRec": "models.sasrec", "Popularity": "model", "fit": "training", "evaluate": "model",
           "recommend": "model", "save": "runs", "load_run": "runs", "load_official": "runs", "InputError": "data", "Interactions": "data", "toy": "toy"}
 
 def __getattr__(name):

@@ -4,12 +4,14 @@
 
 # %% auto #0
 __all__ = ['HOW', 'FOR_TOY', 'columns', 'setting', 'parser', 'load_data', 'answer', 'show_data', 'table', 'train_model',
-           'evaluate_run', 'recommend_items', 'import_official', 'download_file', 'main', 'complain']
+           'evaluate_run', 'recommend_items', 'import_official', 'download_file', 'main', 'run_command', 'hand_over',
+           'complain']
 
-# %% ../nbs/5_in_practice/53_command_line.ipynb #acb37568
+# %% ../nbs/5_in_practice/53_command_line.ipynb #6025ec2c
 import argparse
 import json
 import logging
+import os
 import sys
 
 # %% ../nbs/5_in_practice/53_command_line.ipynb #0e328312
@@ -93,25 +95,29 @@ def table(metrics):
     "Nine metrics as three lines."
     return "\n".join("  ".join(f"{name}@{k} {metrics[f'{name}@{k}']:.4f}" for k in (5, 10, 20)) for name in ("HR", "NDCG", "MRR"))
 
-# %% ../nbs/5_in_practice/53_command_line.ipynb #ee28cdd5
+# %% ../nbs/5_in_practice/53_command_line.ipynb #d097607f
 HOW = ("batch_size", "lr", "lr_aug", "metric", "patience")       # what --set gives to training; the rest goes to the model
 FOR_TOY = {"epochs": 12, "batch_size": 128, "lr": 0.005, "lr_aug": 0.005, "dropout": 0.2, "attention_dropout": 0.2}
 
 def train_model(args):
     import torch
     from pathlib import Path
-    from mclrec.model import evaluate, log
+    from mclrec.data import InputError
+    from mclrec.model import check_settings, evaluate, log
     from mclrec.runs import model_class, read_json
     from mclrec.training import fit
     kept = read_json(Path(args.out) / "config.json") if args.resume and Path(args.out).is_dir() else {}
     kind = model_class(args.model or kept.get("model", "mclrec"))
-    small = {key: value for key, value in FOR_TOY.items() if args.data == "toy" and not kept and kind.DEFAULTS and key not in dict(args.set)}
+    if kept and kind.name != kept.get("model"): raise InputError(f"{args.out}: was run with another model ({kept.get('model')!r}, now {kind.name!r}); only epochs may change when a run is resumed.")
+    small = {key: value for key, value in FOR_TOY.items() if args.data == "toy" and not kept and kind.DEFAULTS and key not in dict(args.set) and key in ("epochs", *HOW, *kind.DEFAULTS)}
+    if args.epochs is not None: small.pop("epochs", None)
     if small: log.info("toy is small: %s, where not given", ", ".join(f"{key}={value}" for key, value in small.items()))
     epochs = args.epochs if args.epochs is not None else FOR_TOY["epochs"] if args.data == "toy" else 100
     small.pop("epochs", None)
     own, settings = {**kept.get("fit", {})}, {**kept.get("settings", {})}
     for key, value in {**small, **dict(args.set)}.items(): (own if key in HOW else settings)[key] = value
     own["seed"] = args.seed if args.seed is not None else kept.get("seed", 2020)
+    check_settings(kind, settings)
     data = load_data(args)
     model = kind(data.n_items, args.preset or kept.get("preset"), own["seed"], **settings)
     if torch.cuda.is_available(): model.cuda()
@@ -147,25 +153,36 @@ def download_file(args):
     from mclrec.download import download
     print(download(args.name))
 
-# %% ../nbs/5_in_practice/53_command_line.ipynb #89069eb3
+# %% ../nbs/5_in_practice/53_command_line.ipynb #2ff51105
 def main(argv=None):
     "Run one command; returns the exit code."
     try:
-        args = parser().parse_args(argv)
-        logging.basicConfig(format="mclrec: %(message)s", level=logging.INFO, stream=sys.stderr)
-        logging.getLogger("mclrec").setLevel(logging.INFO)
-        from mclrec.data import InputError
-        try: args.run(args)
-        except InputError as e: return complain(e)
-        except OSError as e: return complain(f"{e.filename or 'a file'}: {e.strerror or e}; check that it exists and may be read or written.")
-        except MemoryError: return complain("the memory is too small for this; use a smaller batch_size or less data.")
-        return 0
+        try: return run_command(argv)
+        finally: hand_over()
+    except BrokenPipeError: return 0
+    except OSError as e: return complain(f"{e.filename or 'what was to be read or written'}: {e.strerror or e}; check that it exists, may be used, and has room.")
     except KeyboardInterrupt:
         print("\nmclrec: stopped; a training run continues with --resume.", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 0
+
+def run_command(argv):
+    args = parser().parse_args(argv)
+    logging.basicConfig(format="mclrec: %(message)s", level=logging.INFO, stream=sys.stderr)
+    logging.getLogger("mclrec").setLevel(logging.INFO)
+    from mclrec.data import InputError
+    try: args.run(args)
+    except InputError as e: return complain(e)
+    except (MemoryError, RuntimeError) as e:
+        if isinstance(e, RuntimeError) and "memory" not in str(e): raise
+        return complain("the memory is too small for this; use a smaller batch_size, a smaller model or less data.")
+    return 0
+
+def hand_over():
+    "Write out what was printed. Raises `OSError` if that fails, and then forgets it, so that Python does not try again."
+    try: sys.stdout and sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
 
 def complain(what):
     "Print one sentence, return 2."

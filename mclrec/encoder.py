@@ -15,18 +15,20 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-# %% ../nbs/1_the_problem/03_encoder.ipynb #faf68d3f
+# %% ../nbs/1_the_problem/03_encoder.ipynb #ee8ff150
 class Sequences(NamedTuple):
     """A ragged batch of B sequences with T items in all.
 
     `items` (T,): item numbers, sequence after sequence, oldest first. `lengths` (B,): how many belong to each, at least 1.
     `positions` (T,): where each item stands in its sequence, from 0; None means 0, 1, 2, … without gaps.
+    `users` (B,): whose sequence it is, as the model numbers users, -1 for a stranger; None where nobody asks.
     """
     items: torch.Tensor
     lengths: torch.Tensor
     positions: torch.Tensor | None = None
+    users: torch.Tensor | None = None
 
-# %% ../nbs/1_the_problem/03_encoder.ipynb #48ce4e01
+# %% ../nbs/1_the_problem/03_encoder.ipynb #1bce35c3
 def starts(lengths):
     "Where each of consecutive runs of the given lengths begins: (B,) → (B,)."
     return torch.cumsum(lengths, 0) - lengths
@@ -36,14 +38,14 @@ def within(lengths):
     run = torch.repeat_interleave(torch.arange(len(lengths), device=lengths.device), lengths)
     return torch.arange(len(run), device=lengths.device) - starts(lengths)[run], run
 
-def gather(items, start, end):
+def gather(items, start, end, users=None):
     """The ragged batch of `items[start[k]:end[k]]`, k = 0 … B - 1, cut out of one long array.
 
-    `items`: (actions,). `start`, `end`: (B,) int64, every slice of at least one item.
+    `items`: (actions,). `start`, `end`: (B,) int64, every slice of at least one item. `users`: handed on.
     """
     lengths = end - start
     step, run = within(lengths)
-    return Sequences(items[start[run] + step].long(), lengths)
+    return Sequences(items[start[run] + step].long(), lengths, None, users)
 
 def positions_of(batch):
     "The positions of a batch's items, made where they were left out: (T,)."

@@ -49,7 +49,7 @@ def contrastive_terms(h1, h2, w1, w2, settings, wanted=("cl1", "cl2", "R")):
     if "R" in wanted: terms["R"] = sum(regularizer_per_anchor(a, b, S) for (a, b), S in zip(three, shared)) if per_anchor else regularizer(z1, z2)
     return terms
 
-# %% ../nbs/2_the_method/10_meta_training.ipynb #4ebc7cc3
+# %% ../nbs/2_the_method/10_meta_training.ipynb #2d32a6d1
 class MCLRec(EncoderRecommender):
     """Meta-optimized contrastive learning for sequential recommendation (Qin et al., SIGIR 2023).
 
@@ -74,6 +74,7 @@ class MCLRec(EncoderRecommender):
         if s["tau"] <= 0: raise InputError(f"tau={s['tau']} must be above 0.")
         for key in ("crop_ratio", "mask_ratio", "reorder_ratio"):
             if not 0 <= s[key] <= 1: raise InputError(f"{key}={s[key]} must be from 0 to 1.")
+        if s["mask_ratio"] == 1 and not s["mask_token"]: raise InputError("mask_ratio=1.0 leaves nothing to attend to; take less than 1, or mask_token=True.")
         self.w1 = Augmenter(s["d"], s["normalize"], self.generator)
         self.w2 = self.w1 if s["share"] else Augmenter(s["d"], s["normalize"], self.generator)
 
@@ -91,7 +92,7 @@ class MCLRec(EncoderRecommender):
     @property
     def metric(self): return ("NDCG@10", None) if self.preset == "paper" else ("MRR@10", 4)
 
-    def views(self, batch, targets):
+    def views(self, batch, targets, index=None):
         return make_views(batch, targets, self.settings, self.n_items + 1 if self.settings["mask_token"] else 0, self.generator)
 
     def encoder_loss(self, views):

@@ -1,0 +1,71 @@
+"""How time and memory grow with users, items and the length of histories. Each case runs in a process of its own."""
+import argparse
+import json
+import subprocess
+import sys
+import time
+
+import numpy as np
+
+BASE = {"users": 5_000, "items": 10_000, "n": 50, "length": 12}
+CASES = [BASE] + [{**BASE, "users": u} for u in (20_000, 80_000)] + [{**BASE, "items": i} for i in (100_000, 1_000_000)] + [
+    {**BASE, "n": n, "length": n} for n in (25, 100, 200)]
+
+
+def random_data(users, items, length):
+    "Histories of the given mean length, items drawn at random."
+    from mclrec import Interactions
+    rng = np.random.default_rng(0)
+    lengths = np.maximum(rng.poisson(length, users), 5)
+    numbers = rng.integers(1, items + 1, lengths.sum(), dtype=np.int32)
+    return Interactions(numbers, np.concatenate([[0], np.cumsum(lengths)]), list(range(items)), list(range(users)), "random")
+
+
+def held():
+    "Megabytes of memory this process has held at most."
+    import resource
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def measure(case):
+    "One case: seconds a batch, seconds to rank everybody, and memory above what data, parameters, gradients and moments need."
+    from itertools import islice
+
+    from mclrec import MCLRec
+    from mclrec.model import ranks
+    from mclrec.training import Trainer
+    data = random_data(case["users"], case["items"], case["length"])
+    model = MCLRec(case["items"], n=case["n"])
+    parameters = sum(p.numel() for p in model.parameters()) * 4 / 2**20
+    before = held()
+    trainer = Trainer(model, data)
+    times = []
+    begun = time.perf_counter()
+    for _ in islice(trainer.batches(), 4):
+        times.append(time.perf_counter() - begun)
+        begun = time.perf_counter()
+    trained = held()
+    begun = time.perf_counter()
+    ranks(model, data)
+    ranking = time.perf_counter() - begun
+    return {"batch_ms": 1e3 * min(times), "ranking_s": ranking, "above_mb": trained - before - 3 * parameters, "ranking_above_mb": held() - trained,
+            "parameters_mb": parameters}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--case", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.case:
+        print(json.dumps(measure(json.loads(args.case))))
+        return
+    print(f"{'users':>8} {'items':>9} {'n':>4} {'mean length':>11} | {'a batch':>9} {'ranking all':>11} | {'parameters':>10} {'step above':>10} {'ranking above':>13}")
+    for case in CASES:
+        out = subprocess.run([sys.executable, __file__, "--case", json.dumps(case)], stdout=subprocess.PIPE, check=True, text=True).stdout
+        r = json.loads(out)
+        print(f"{case['users']:8} {case['items']:9} {case['n']:4} {case['length']:11} | {r['batch_ms']:6.0f} ms {r['ranking_s']:9.1f} s | "
+              f"{r['parameters_mb']:7.0f} MB {r['above_mb']:7.0f} MB {r['ranking_above_mb']:10.0f} MB", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,196 @@
+"""What each augmentation may change, and what it must leave alone."""
+from collections import Counter
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mclrec.augment import augment, choose, crop, draw_operators, insert, mask, reorder, share, shuffled, substitute, uniform, without_gaps
+from mclrec.encoder import Sequences, positions_of, within
+
+few = settings(max_examples=80)
+LIKE = torch.arange(1, 61).roll(-1) + 100  # the item most like i is one that no sequence has: 100 + something
+sequences = st.lists(st.lists(st.integers(1, 50), min_size=1, max_size=12), min_size=1, max_size=6)
+seeds = st.integers(0, 999)
+
+
+def batch_of(rows):
+    return Sequences(torch.tensor([i for row in rows for i in row]), torch.tensor([len(row) for row in rows]))
+
+
+def rows_of(batch):
+    return [part.tolist() for part in batch.items.split(batch.lengths.tolist())]
+
+
+def generator_of(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def counts(data, rows, least=0):
+    return torch.tensor([data.draw(st.integers(least, len(row))) for row in rows])
+
+
+@pytest.fixture(autouse=True)
+def nothing_touches_its_input(monkeypatch):
+    "Every operator under test is wrapped so that it is called on a batch that is compared afterwards."
+    for name in ("crop", "mask", "reorder", "substitute", "insert", "augment", "without_gaps"):
+        operator = globals()[name]
+
+        def watched(batch, *args, _operator=operator, **kwargs):
+            tensors = [t for t in (*batch, *args) if isinstance(t, torch.Tensor)]
+            before = [t.clone() for t in tensors]
+            view = _operator(batch, *args, **kwargs)
+            assert all(torch.equal(a, b) for a, b in zip(before, tensors)), f"{_operator.__name__} changed its input"
+            assert int(view.lengths.sum()) == len(view.items) == len(positions_of(view))
+            return view
+        monkeypatch.setitem(globals(), name, watched)
+
+
+@few
+@given(rows=sequences, data=st.data(), seed=seeds)
+def test_crop_keeps_a_stretch(rows, data, seed):
+    kept = counts(data, rows)
+    view = crop(batch_of(rows), kept, generator_of(seed))
+    assert positions_of(view).tolist() == [k for n in view.lengths.tolist() for k in range(n)]
+    for row, got, n in zip(rows, rows_of(view), kept.tolist()):
+        n = max(n, 1)
+        assert len(got) == n and got in [row[k:k + n] for k in range(len(row) - n + 1)]
+
+
+@few
+@given(rows=sequences, data=st.data(), token=st.sampled_from([0, 99]), seed=seeds)
+def test_mask_hides_so_many_in_place(rows, data, token, seed):
+    count = counts(data, rows)
+    view = mask(batch_of(rows), count, token, generator_of(seed))
+    for row, got, n in zip(rows, rows_of(view), count.tolist()):
+        assert len(got) == len(row) and got.count(token) == n
+        assert all(b in (a, token) for a, b in zip(row, got))
+
+
+@few
+@given(rows=sequences, data=st.data(), seed=seeds)
+def test_reorder_shuffles_a_stretch(rows, data, seed):
+    rows = [[10 * k + i for i in range(len(row))] for k, row in enumerate(rows)]  # all different, so that a move is seen
+    count = counts(data, rows)
+    view = reorder(batch_of(rows), count, generator_of(seed))
+    for row, got, n in zip(rows, rows_of(view), count.tolist()):
+        assert sorted(got) == sorted(row)
+        moved = [k for k, (a, b) in enumerate(zip(row, got)) if a != b]
+        assert not moved or moved[-1] - moved[0] < n
+
+
+@few
+@given(rows=sequences, data=st.data(), seed=seeds)
+def test_reorder_keeps_the_multiset(rows, data, seed):
+    view = reorder(batch_of(rows), counts(data, rows), generator_of(seed))
+    assert [Counter(row) for row in rows_of(view)] == [Counter(row) for row in rows]
+
+
+@few
+@given(rows=sequences, data=st.data(), seed=seeds)
+def test_substitute_replaces_so_many_by_their_like(rows, data, seed):
+    count = counts(data, rows)
+    view = substitute(batch_of(rows), count, LIKE, generator_of(seed))
+    for row, got, n in zip(rows, rows_of(view), count.tolist()):
+        assert len(got) == len(row) and sum(i > 100 for i in got) == n
+        assert all(b in (a, int(LIKE[a])) for a, b in zip(row, got))
+
+
+@few
+@given(rows=sequences, data=st.data(), n=st.sampled_from([12, 24]), seed=seeds)
+def test_insert_puts_the_like_before(rows, data, n, seed):
+    count = counts(data, rows)
+    view = insert(batch_of(rows), count, LIKE, n, generator_of(seed))
+    for row, got, added in zip(rows, rows_of(view), count.tolist()):
+        assert len(got) == min(len(row) + added, n)
+        old = [i for i in got if i < 100]
+        assert old == row[len(row) - len(old):]
+        assert got[-1] == row[-1] and all(a == int(LIKE[b]) for a, b in zip(got, got[1:]) if a > 100)
+        if len(row) + added <= n:
+            assert old == row
+
+
+@few
+@given(rows=st.lists(st.lists(st.integers(0, 5), min_size=1, max_size=12), min_size=1, max_size=6))
+def test_without_gaps_leaves_the_rest_where_it_stood(rows):
+    batch = batch_of(rows)
+    view = without_gaps(batch)
+    places = [p.tolist() for p in view.positions.split(view.lengths.tolist())]
+    for row, got, at in zip(rows, rows_of(view), places):
+        stays = [k for k, i in enumerate(row) if i or k == len(row) - 1]
+        assert at == stays and got == [row[k] for k in stays]
+
+
+@few
+@given(rows=sequences, data=st.data(), token=st.sampled_from([0, 99]), seed=seeds)
+def test_a_view_is_what_its_operator_makes(rows, data, token, seed):
+    rows = [[10 * k + i + 1 for i in range(len(row))] for k, row in enumerate(rows)]
+    operator = torch.tensor([data.draw(st.integers(0, 2)) for _ in rows])
+    ratios = [data.draw(st.sampled_from([0., .2, .5, .8, 1.])) for _ in range(3)]
+    view = augment(batch_of(rows), operator, generator_of(seed), *ratios, token=token)
+    places = [p.tolist() for p in positions_of(view).split(view.lengths.tolist())]
+    for row, got, at, o in zip(rows, rows_of(view), places, operator.tolist()):
+        n = int(len(row) * ratios[o] + 1e-9)
+        if o == 0:
+            n = max(n, 1)
+            assert len(got) == n and got in [row[k:k + n] for k in range(len(row) - n + 1)] and at == list(range(n))
+        elif o == 1 and token:
+            assert len(got) == len(row) and got.count(token) == n and all(b in (a, token) for a, b in zip(row, got))
+        elif o == 1:
+            left = [i for i in got if i]
+            assert len(left) == len(row) - n and all(row[k] == i for k, i in zip(at, got) if i)
+            assert at[-1] == len(row) - 1 and 0 not in got[:-1]
+        else:
+            moved = [k for k, (a, b) in enumerate(zip(row, got)) if a != b]
+            assert sorted(got) == sorted(row) and (not moved or moved[-1] - moved[0] < n)
+
+
+def test_shares_are_rounded_down_and_not_by_accident():
+    lengths = torch.arange(1, 51)
+    for tenths in range(11):
+        assert share(lengths, tenths / 10).tolist() == [n * tenths // 10 for n in range(1, 51)]
+
+
+def test_same_seed_same_view():
+    batch = batch_of([[1, 2, 3, 4, 5, 6, 7, 8], [9, 10, 11, 12, 13]])
+    for operator in range(3):
+        views = [augment(batch, torch.tensor([operator, operator]), generator_of(seed)) for seed in (1, 1, 2, 3, 4)]
+        assert rows_of(views[0]) == rows_of(views[1])
+        assert len({str(view) for view in views}) > 1
+
+
+# ---- every outcome is as likely as it should be: 30,000 draws each, six standard deviations
+
+def frequencies(outcomes):
+    return {outcome: n / len(outcomes) for outcome, n in Counter(outcomes).items()}
+
+
+def evenly(outcomes, expected):
+    found, p = frequencies(outcomes), 1 / len(expected)
+    assert set(found) == set(expected)
+    assert all(abs(f - p) < 6 * (p * (1 - p) / len(outcomes))**.5 for f in found.values()), found
+
+
+def test_draws_are_even():
+    many = torch.full((30000,), 4)
+    evenly(uniform(many - 1, generator_of(0)).tolist(), range(4))
+    evenly([tuple(c.nonzero()[:, 0].tolist()) for c in choose(many, many // 2, generator_of(0)).split(4)],
+           [(a, b) for a in range(4) for b in range(a + 1, 4)])
+    run = within(torch.full((30000,), 3))[1]
+    orders = shuffled(run, generator_of(0)).view(-1, 3) - 3 * torch.arange(30000)[:, None]
+    evenly([tuple(o) for o in orders.tolist()], [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)])
+
+
+def test_stretches_begin_anywhere():
+    batch = batch_of([[1, 2, 3, 4]] * 30000)
+    evenly([row[0] for row in rows_of(crop(batch, torch.full((30000,), 2), generator_of(0)))], [1, 2, 3])
+    swapped = [next((k for k in range(3) if row[k] != k + 1), None) for row in rows_of(reorder(batch, torch.full((30000,), 2), generator_of(0)))]
+    evenly([k for k in swapped if k is not None], [0, 1, 2])
+    assert abs(swapped.count(None) / 30000 - .5) < .02
+
+
+def test_operators():
+    pairs = lambda distinct: list(zip(*(o.tolist() for o in draw_operators(30000, 3, distinct, generator_of(0)))))
+    evenly(pairs(True), [(a, b) for a in range(3) for b in range(3) if a != b])
+    evenly(pairs(False), [(a, b) for a in range(3) for b in range(3)])

@@ -1,0 +1,371 @@
+"""The loop: the same seed is the same run, an interruption changes nothing, and it stops when it should."""
+import json
+import math
+
+import pytest
+import torch
+
+import mclrec.training as module
+from mclrec.data import InputError, from_rows, prefixes
+from mclrec.meta import MCLRec
+from mclrec.model import Popularity, Recommender, evaluate, recommend
+from mclrec.models.sasrec import SASRec
+from mclrec.runs import load_run, read_tensors
+from mclrec.training import Trainer, check_finite, fit
+
+SHOP = from_rows([u for u in range(40) for _ in range(7)], [3 * u % 20 + k for u in range(40) for k in range(7)], core=0, name="shop")
+SMALL = dict(d=8, n=6, layers=1, heads=2, inner=8)
+HOW = dict(batch_size=32, progress=False)
+MODELS = {"official": (MCLRec, "official"), "paper": (MCLRec, "paper"), "sasrec": (SASRec, None)}
+
+
+def model_of(name="official", **settings):
+    kind, preset = MODELS[name]
+    return kind(SHOP.n_items, preset, **{**SMALL, **settings})
+
+
+def same_weights(a, b):
+    a, b = (x if isinstance(x, dict) else x.state_dict() for x in (a, b))
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def timeless(records):
+    return [{k: v for k, v in r.items() if not k.startswith("seconds")} for r in records]
+
+
+def lines(folder):
+    return timeless(map(json.loads, (folder / "metrics.jsonl").read_text().splitlines()))
+
+
+# ---- the loop
+
+def test_an_epoch_sees_every_example_once():
+    seen = []
+
+    class Watching(SASRec):
+        def views(self, batch, targets, index):
+            for items, target in zip(batch.items.split(batch.lengths.tolist()), targets.tolist()):
+                seen.append((*items.tolist(), target))
+            return super().views(batch, targets, index)
+    trainer = Trainer(Watching(SHOP.n_items, **SMALL), SHOP, batch_size=32)
+    examples = prefixes(SHOP, 6)
+    expected = sorted(tuple(SHOP.items[s:e + 1].tolist()) for s, e in zip(examples.start, examples.end))
+    assert len(expected) == 160
+    for epoch in (1, 2):
+        assert sum(1 for _ in trainer.batches()) == 5 and trainer.epoch == epoch
+        assert sorted(seen) == expected
+        first, seen = (seen, []) if epoch == 1 else (first, seen)
+    assert first != seen  # in another order each time
+
+
+def test_the_learning_rate_may_change_between_batches():
+    trainer = Trainer(model_of("sasrec"), SHOP, batch_size=32)
+    batches = trainer.batches()
+    next(batches)
+    trainer.lr, before = 1e-30, {k: t.clone() for k, t in trainer.model.state_dict().items()}
+    next(batches)
+    assert all(torch.allclose(before[k], t, atol=1e-9) for k, t in trainer.model.state_dict().items())
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_same_seed_same_run(name):
+    runs = []
+    for seed in (1, 1, 2):
+        model = model_of(name)
+        runs.append((timeless(fit(model, SHOP, epochs=2, seed=seed, **HOW)), model))
+    assert runs[0][0] == runs[1][0] and same_weights(runs[0][1], runs[1][1])
+    assert runs[0][0] != runs[2][0] and not same_weights(runs[0][1], runs[2][1])
+
+
+def test_nothing_else_is_random():
+    "Whatever was drawn from PyTorch's own generator before."
+    torch.manual_seed(1)
+    first = timeless(fit(model_of(), SHOP, epochs=1, **HOW))
+    torch.manual_seed(2)
+    assert timeless(fit(model_of(), SHOP, epochs=1, **HOW)) == first
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_it_learns(name):
+    model, floor = model_of(name, dropout=.1, attention_dropout=0.), Popularity(SHOP.n_items)
+    records = fit(model, SHOP, epochs=12, lr=.01, **HOW)
+    fit(floor, SHOP, **HOW)
+    assert records[-1]["rec"] < .8 * records[0]["rec"]
+    assert evaluate(model, SHOP)["NDCG@10"] > 1.5 * evaluate(floor, SHOP)["NDCG@10"]
+
+
+# ---- a run on disk, interrupted and resumed
+
+class Interrupted(Exception):
+    pass
+
+
+def interrupt(monkeypatch, batch):
+    "Stop in the given batch, after its first stage, as a Ctrl-C or a power cut would."
+    original, calls = Trainer.step, []
+
+    def step(trainer, *args):
+        calls.append(1)
+        if len(calls) == batch:
+            stages = trainer.model.stages()
+            trainer.model.stages = lambda: [stages[0], ("encoder", stop)]
+        return original(trainer, *args)
+
+    def stop(views):
+        raise Interrupted
+    monkeypatch.setattr(Trainer, "step", step)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    "Runs of four epochs without interruption: folder and model by name."
+    runs = {}
+    for name in MODELS:
+        folder = tmp_path_factory.mktemp("whole") / name
+        model = model_of(name)
+        fit(model, SHOP, epochs=4, out=folder, **HOW)
+        runs[name] = folder, model
+    return runs
+
+
+def same_run(folder, model, whole):
+    assert lines(folder) == lines(whole[0]) and same_weights(model, whole[1])
+    for file in ("config.json", "vocabulary.json"):
+        assert (folder / file).read_bytes() == (whole[0] / file).read_bytes(), file
+    for file in ("model.safetensors", "state.safetensors"):
+        (tensors, notes), (expected, noted) = (read_tensors(f / file) for f in (folder, whole[0]))
+        assert notes == noted and same_weights(tensors, expected), file
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("batch", [3, 5, 6, 13, 20])  # in the first epoch, its last batch, the second's first, …
+def test_interrupted_in_a_batch(name, batch, whole, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        interrupt(patch, batch)
+        fit(model_of(name), SHOP, epochs=4, out=tmp_path / "run", **HOW)
+    model = model_of(name)
+    records = fit(model, SHOP, epochs=4, out=tmp_path / "run", resume=True, **HOW)
+    assert len(records) == 4
+    same_run(tmp_path / "run", model, whole[name])
+
+
+@pytest.mark.parametrize("write", range(1, 15))
+def test_interrupted_between_any_two_writes(write, whole, tmp_path, monkeypatch):
+    "Vocabulary, config; then each epoch best weights (if they are), metrics, state: wherever it stops, what is there can be resumed."
+    files = []
+    original = module.write_whole
+    with monkeypatch.context() as patch:
+        def counted(path, content):
+            files.append(path.name)
+            if len(files) == write:
+                raise Interrupted
+            original(path, content)
+        patch.setattr(module, "write_whole", counted)
+        patch.setattr("mclrec.runs.write_whole", counted)
+        try:
+            fit(model_of(), SHOP, epochs=4, out=tmp_path / "run", **HOW)
+        except Interrupted:
+            pass
+        else:
+            assert len(files) < write
+    model = model_of()
+    if "config.json" in files[:write - 1]:
+        fit(model, SHOP, epochs=4, out=tmp_path / "run", resume=True, **HOW)
+        same_run(tmp_path / "run", model, whole["official"])
+    else:
+        with pytest.raises(InputError, match="not a complete run|no run to resume"):
+            fit(model, SHOP, epochs=4, out=tmp_path / "run", resume=True, **HOW)
+    assert not list((tmp_path / "run").glob(".*")) if (tmp_path / "run").exists() else True
+
+
+def test_more_epochs_later(whole, tmp_path):
+    model = model_of()
+    for epochs in (1, 2, 4):
+        model = model_of()
+        fit(model, SHOP, epochs=epochs, out=tmp_path / "run", resume=epochs > 1, **HOW)
+    same_run(tmp_path / "run", model, whole["official"])
+    again = model_of()
+    assert timeless(fit(again, SHOP, epochs=4, out=tmp_path / "run", resume=True, **HOW)) == lines(whole["official"][0])
+    same_run(tmp_path / "run", again, whole["official"])
+
+
+def test_the_best_epoch_is_kept_not_the_last(monkeypatch, tmp_path):
+    script, weights = [.1, .3, .2], []
+
+    def judge(model, data, split):
+        weights.append({k: t.clone() for k, t in model.state_dict().items()})
+        return dict.fromkeys(names(), script[len(weights) - 1])
+    monkeypatch.setattr(module, "evaluate", judge)
+    model = model_of()
+    fit(model, SHOP, epochs=3, out=tmp_path / "run", **HOW)
+    assert same_weights(model, weights[1]) and same_weights(load_run(tmp_path / "run"), weights[1])
+    assert not same_weights(weights[1], weights[2])
+    monkeypatch.setattr(module, "evaluate", lambda *_: dict.fromkeys(names(), .15))
+    model = model_of()
+    fit(model, SHOP, epochs=4, out=tmp_path / "run", resume=True, **HOW)  # the best so far survives the pause
+    assert same_weights(model, weights[1]) and same_weights(load_run(tmp_path / "run"), weights[1])
+
+
+# ---- when to stop
+
+def names():
+    return [f"{m}@{k}" for m in ("HR", "NDCG", "MRR") for k in (5, 10, 20)]
+
+
+class Still(Recommender):
+    "Learns nothing, in one step an epoch."
+    name, DEFAULTS = "still", {}
+    decimals = None
+
+    def __init__(self, n_items):
+        super().__init__(n_items)
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+
+    @property
+    def metric(self):
+        return "MRR@10", self.decimals
+
+    def stages(self):
+        return [("encoder", lambda views: {"loss": self.weight * 1})]
+
+
+def epochs_with(monkeypatch, values, decimals=None, **kwargs):
+    "How many epochs a run takes whose validation gives these values of MRR@10, the last one again and again."
+    values = iter([*values, *[values[-1]] * 100])
+    monkeypatch.setattr(module, "evaluate", lambda *_: {**dict.fromkeys(names(), 0.), "MRR@10": next(values)})
+    model = Still(SHOP.n_items)
+    model.decimals = decimals
+    return len(fit(model, SHOP, epochs=60, batch_size=500, progress=False, **kwargs))
+
+
+def test_stops_at_the_eleventh_epoch_without_gain(monkeypatch):
+    assert epochs_with(monkeypatch, [.5]) == 12
+    assert epochs_with(monkeypatch, [.1, .2, .3, .1]) == 3 + 11
+    assert epochs_with(monkeypatch, [.5] + [.4] * 10 + [.6] + [.4]) == 12 + 11  # a gain at the last chance
+    assert epochs_with(monkeypatch, [.5] + [.4] * 11 + [.6]) == 12              # a gain too late
+    assert epochs_with(monkeypatch, [k / 100 for k in range(60)]) == 60
+    assert epochs_with(monkeypatch, [.5], patience=0) == 2 and epochs_with(monkeypatch, [.5], patience=3) == 5
+    assert epochs_with(monkeypatch, [0.]) == 12
+
+
+def test_a_gain_below_the_fourth_decimal_is_none_in_official(monkeypatch):
+    creeping = [.03 + k * 1e-6 for k in range(60)]
+    assert epochs_with(monkeypatch, creeping, decimals=4) == 12
+    assert epochs_with(monkeypatch, creeping) == 60
+    assert epochs_with(monkeypatch, [.03, .03006, .03], decimals=4) == 2 + 11
+    assert model_of("official").metric == ("MRR@10", 4) and model_of("paper").metric == ("NDCG@10", None)
+
+
+def test_waiting_survives_a_pause(monkeypatch, tmp_path):
+    "Five epochs without gain, a pause, and six more: that is eleven."
+    monkeypatch.setattr(module, "evaluate", lambda *_: dict.fromkeys(names(), .25))
+    fit(model_of("sasrec"), SHOP, epochs=6, out=tmp_path / "run", **HOW)
+    assert len(fit(model_of("sasrec"), SHOP, epochs=50, out=tmp_path / "run", resume=True, **HOW)) == 12
+
+
+def test_another_metric_decides_when_asked(monkeypatch):
+    values = iter([.1, .2, .3, .4])
+    monkeypatch.setattr(module, "evaluate", lambda *_: {**dict.fromkeys(names(), 0.), "HR@20": next(values)})
+    assert len(fit(Still(SHOP.n_items), SHOP, epochs=4, patience=0, metric="HR@20", progress=False)) == 4
+
+
+# ---- a loss that is not a number
+
+@pytest.mark.parametrize("term", ["rec", "cl1", "cl2", "R"])
+def test_nan_stops_names_its_term_and_keeps_the_last_good_epoch(term, tmp_path, whole):
+    model = model_of()
+    original, calls = model.encoder_loss, []
+
+    def loss(views):  # asked twice a batch, five batches an epoch
+        calls.append(1)
+        terms = original(views)
+        return {**terms, term: terms[term] * math.nan, "loss": terms["loss"] * math.nan} if len(calls) > 2 * 2 * 5 + 2 else terms
+    model.encoder_loss = loss
+    with pytest.raises(InputError) as e:
+        fit(model, SHOP, epochs=4, out=tmp_path / "run", **HOW)
+    assert f"epoch 3, batch 2, stage encoder: the term {term} is nan; the last good epoch is kept in {tmp_path / 'run'}" in str(e.value)
+    assert lines(tmp_path / "run") == lines(whole["official"][0])[:2]
+    kept = load_run(tmp_path / "run")
+    assert same_weights(model, kept) and all(t.isfinite().all() for t in kept.state_dict().values())
+    assert recommend(kept, SHOP, users=[3]) == recommend(model, SHOP, users=[3])
+    mended = model_of()
+    fit(mended, SHOP, epochs=4, out=tmp_path / "run", resume=True, **HOW)
+    same_run(tmp_path / "run", mended, whole["official"])
+
+
+def test_nan_in_the_first_epoch_promises_nothing(tmp_path):
+    with pytest.raises(InputError) as e:
+        fit(model_of(), SHOP, epochs=2, lr=1e30, out=tmp_path / "run", **HOW)
+    assert "epoch 1" in str(e.value) and "lower learning rate" in str(e.value) and "is kept" not in str(e.value)
+    with pytest.raises(InputError, match="model.safetensors: is missing"):
+        load_run(tmp_path / "run")
+
+
+def test_the_augmenters_term_is_named_too():
+    good, bad = torch.tensor(1.), torch.tensor(math.inf)
+    check_finite({"encoder": [{"loss": good, "rec": good}], "augmenters": [{"loss": good, "cl2": good}]}, 1, 1)
+    with pytest.raises(InputError, match="epoch 7, batch 9, stage augmenters: the term cl2 is inf"):
+        check_finite({"encoder": [{"loss": good}], "augmenters": [{"loss": bad, "cl2": bad}]}, 7, 9)
+    with pytest.raises(InputError, match="the term loss is inf"):
+        check_finite({"encoder": [{"loss": bad, "rec": good}]}, 1, 1)
+
+
+# ---- what fit cannot do
+
+@pytest.mark.parametrize("said, kwargs", [
+    ("epochs=0", dict(epochs=0)), ("epochs=1.5", dict(epochs=1.5)), ("batch_size=0", dict(batch_size=0)), ("batch_size='x'", dict(batch_size="x")),
+    ("patience=-1", dict(patience=-1)), ("lr=0", dict(lr=0)), ("lr=nan", dict(lr=math.nan)), ("lr_aug=inf", dict(lr_aug=math.inf)), ("lr='x'", dict(lr="x")),
+    ("seed='x'", dict(seed="x")), ("seed=", dict(seed=2**80)), ("metric='AUC' is unknown", dict(metric="AUC"))])
+def test_arguments_that_cannot_be(said, kwargs, tmp_path):
+    with pytest.raises(InputError) as e:
+        fit(model_of(), SHOP, out=tmp_path / "run", **{**HOW, **kwargs})
+    assert said in str(e.value) and str(e.value).endswith(".")
+    assert not (tmp_path / "run").exists()
+
+
+def test_data_that_cannot_be_trained_on():
+    with pytest.raises(InputError, match="shop has 26 items but the model was made for 5"):
+        fit(SASRec(5, **SMALL), SHOP, **HOW)
+    three = from_rows([1, 1, 1, 2, 2, 2], list("abcbca"), core=0, name="three")
+    with pytest.raises(InputError, match="three: there is no training example in it"):
+        fit(SASRec(3, **SMALL), three, **HOW)
+    two = from_rows([1, 1, 2, 2], list("abba"), core=0, name="two")
+    with pytest.raises(InputError, match="two: no user has three items"):
+        fit(SASRec(2, **SMALL), two, **HOW)
+
+
+def test_an_existing_run_is_not_touched(whole):
+    folder, _ = whole["sasrec"]
+    before = {f.name: f.read_bytes() for f in folder.iterdir()}
+    with pytest.raises(InputError, match="is there already"):
+        fit(model_of("sasrec"), SHOP, out=folder, **HOW)
+    for said, model, kwargs in [
+        ("another lr \\(0.001, now 0.01\\)", model_of("sasrec"), dict(lr=.01)), ("another seed", model_of("sasrec"), dict(seed=1)),
+        ("another inner \\(8, now 16\\)", model_of("sasrec", inner=16), {}), ("another model", model_of("official"), {}),
+        ("another patience", model_of("sasrec"), dict(patience=3)), ("another metric", model_of("sasrec"), dict(metric="HR@5")),
+    ]:
+        with pytest.raises(InputError, match=f"{said}.*; only epochs may change"):
+            fit(model, SHOP, out=folder, resume=True, **{**HOW, **kwargs})
+    other = from_rows([u for u in range(40) for _ in range(7)], [3 * u % 20 + 6 - k for u in range(40) for k in range(7)], core=0, name="shop")
+    with pytest.raises(InputError, match="only epochs may change"):
+        fit(model_of("sasrec"), other, out=folder, resume=True, **HOW)
+    assert {f.name: f.read_bytes() for f in folder.iterdir()} == before
+    with pytest.raises(InputError, match="there is no run to resume"):
+        fit(model_of("sasrec"), SHOP, out=folder / "nowhere", resume=True, **HOW)
+
+
+@pytest.mark.parametrize("file, content", [
+    ("config.json", b"[]"), ("config.json", b"{"), ("metrics.jsonl", None), ("metrics.jsonl", b"{"), ("metrics.jsonl", b""), ("model.safetensors", None),
+    ("state.safetensors", b"\0" * 9), ("state.safetensors", "model.safetensors")])
+def test_a_damaged_run_is_not_resumed(file, content, whole, tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for f in whole["sasrec"][0].iterdir():
+        (folder / f.name).write_bytes(f.read_bytes())
+    if content is None:
+        (folder / file).unlink()
+    else:
+        (folder / file).write_bytes((folder / content).read_bytes() if isinstance(content, str) else content)
+    with pytest.raises(InputError) as e:
+        fit(model_of("sasrec"), SHOP, epochs=6, out=folder, resume=True, **HOW)
+    assert str(folder / file) in str(e.value) and str(e.value).endswith(".")
