@@ -10,8 +10,8 @@ __all__ = []
 import importlib
 import os
 
-# %% ../nbs/5_in_practice/54_the_library.ipynb #8461edce
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# %% ../nbs/5_in_practice/54_the_library.ipynb #93efb739
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 # %% ../nbs/5_in_practice/54_the_library.ipynb #c5644821
 _WHERE = {"load": "loading", "download": "download", "MCLRec": "meta", "SASRec": "models.sasrec", "Popularity": "model", "fit": "training", "evaluate": "model",

@@ -34,7 +34,7 @@ def setting(text):
     try: return key, json.loads({"True": "true", "False": "false"}.get(value, value))
     except ValueError: return key, value
 
-# %% ../nbs/5_in_practice/53_command_line.ipynb #84ada768
+# %% ../nbs/5_in_practice/53_command_line.ipynb #4fa1b19f
 def parser():
     "The command line of mclrec."
     main = _Parser(prog="mclrec", description="Sequential recommendation with MCLRec and the models it is compared with.")
@@ -56,7 +56,7 @@ def parser():
     train.add_argument("--out", required=True, metavar="RUN", help="the folder to keep the run in")
     train.add_argument("--model", metavar="NAME", help="which model (default mclrec)")
     train.add_argument("--preset", metavar="NAME", help="named settings; mclrec: official (default) or paper")
-    train.add_argument("--epochs", type=int, metavar="N", help="at most so many (default 100; toy 12)")
+    train.add_argument("--epochs", type=int, metavar="N", help="at most so many (default 100; toy 10)")
     train.add_argument("--seed", type=int, metavar="S", help="of everything random (default 2020)")
     train.add_argument("--set", type=setting, action="append", default=[], metavar="key=value", help="a setting of the model, or batch_size, lr, lr_aug, metric, patience")
     train.add_argument("--resume", action="store_true", help="continue the run in RUN; only --epochs may differ")
@@ -95,9 +95,9 @@ def table(metrics):
     "Nine metrics as three lines."
     return "\n".join("  ".join(f"{name}@{k} {metrics[f'{name}@{k}']:.4f}" for k in (5, 10, 20)) for name in ("HR", "NDCG", "MRR"))
 
-# %% ../nbs/5_in_practice/53_command_line.ipynb #d097607f
+# %% ../nbs/5_in_practice/53_command_line.ipynb #cbe7e6e0
 HOW = ("batch_size", "lr", "lr_aug", "metric", "patience")       # what --set gives to training; the rest goes to the model
-FOR_TOY = {"epochs": 12, "batch_size": 128, "lr": 0.005, "lr_aug": 0.005, "dropout": 0.2, "attention_dropout": 0.2}
+FOR_TOY = {"epochs": 10, "batch_size": 128, "lr": 0.005, "lr_aug": 0.005, "dropout": 0.2, "attention_dropout": 0.2}
 
 def train_model(args):
     import torch
