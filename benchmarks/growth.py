@@ -21,6 +21,11 @@ def random_data(users, items, length):
     return Interactions(numbers, np.concatenate([[0], np.cumsum(lengths)]), list(range(items)), list(range(users)), "random")
 
 
+def real(data):
+    "The case of a data set at hand: two hundred batches of it."
+    return {"data": data.name, "users": data.n_users, "items": data.n_items, "n": 50, "length": round(float(data.lengths.mean())), "batches": 200}
+
+
 def held():
     "Megabytes of memory this process has held at most."
     import resource
@@ -31,17 +36,17 @@ def measure(case):
     "One case: seconds a batch, seconds to rank everybody, and memory above what data, parameters, gradients and moments need."
     from itertools import islice
 
-    from mclrec import MCLRec
+    from mclrec import MCLRec, load
     from mclrec.model import ranks
     from mclrec.training import Trainer
-    data = random_data(case["users"], case["items"], case["length"])
-    model = MCLRec(case["items"], n=case["n"])
+    data = load(case["data"]) if "data" in case else random_data(case["users"], case["items"], case["length"])
+    model = MCLRec(data.n_items, n=case["n"])
     parameters = sum(p.numel() for p in model.parameters()) * 4 / 2**20
     before = held()
     trainer = Trainer(model, data)
     times = []
     begun = time.perf_counter()
-    for _ in islice(trainer.batches(), 4):
+    for _ in islice(trainer.batches(), case.get("batches", 4)):
         times.append(time.perf_counter() - begun)
         begun = time.perf_counter()
     trained = held()
@@ -49,22 +54,26 @@ def measure(case):
     ranks(model, data)
     ranking = time.perf_counter() - begun
     return {"batch_ms": 1e3 * min(times), "ranking_s": ranking, "above_mb": trained - before - 3 * parameters, "ranking_above_mb": held() - trained,
-            "parameters_mb": parameters}
+            "parameters_mb": parameters, "held_mb": held()}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--case", help=argparse.SUPPRESS)
+    parser.add_argument("--only", metavar="JSON", help='one case, as in \'{"users": 5000, "items": 1000000, "n": 50, "length": 12}\'')
     args = parser.parse_args()
     if args.case:
         print(json.dumps(measure(json.loads(args.case))))
         return
-    print(f"{'users':>8} {'items':>9} {'n':>4} {'mean length':>11} | {'a batch':>9} {'ranking all':>11} | {'parameters':>10} {'step above':>10} {'ranking above':>13}")
-    for case in CASES:
+    from mclrec import load
+    from mclrec.loading import at_hand
+    print(f"{'users':>8} {'items':>9} {'n':>4} {'mean length':>11} | {'a batch':>9} {'ranking all':>11} | {'parameters':>10} {'step above':>10} {'ranking above':>13} {'in all':>8}")
+    cases = [json.loads(args.only)] if args.only else CASES + [real(load(name)) for name in ("beauty",) if at_hand(name)]
+    for case in cases:
         out = subprocess.run([sys.executable, __file__, "--case", json.dumps(case)], stdout=subprocess.PIPE, check=True, text=True).stdout
         r = json.loads(out)
         print(f"{case['users']:8} {case['items']:9} {case['n']:4} {case['length']:11} | {r['batch_ms']:6.0f} ms {r['ranking_s']:9.1f} s | "
-              f"{r['parameters_mb']:7.0f} MB {r['above_mb']:7.0f} MB {r['ranking_above_mb']:10.0f} MB", flush=True)
+              f"{r['parameters_mb']:7.0f} MB {r['above_mb']:7.0f} MB {r['ranking_above_mb']:10.0f} MB {r['held_mb']:5.0f} MB", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How much sooner: ragged against padded, for training and for ranking, on every data set at hand."""
+"""How much sooner: ragged against padded, for training and for ranking, on every data set at hand; and what each model costs."""
 import argparse
 import time
 from functools import partial
@@ -9,6 +9,7 @@ import torch
 from mclrec import MCLRec, evaluate, load
 from mclrec.encoder import padded
 from mclrec.loading import at_hand
+from mclrec.runs import MODELS, model_class
 from mclrec.training import Trainer
 
 
@@ -41,6 +42,22 @@ def training(data, preset, batches, batch_size=256):
     return fast, plain, -(-len(trainers[0].end) // batch_size)
 
 
+def rivals(data, batches, batch_size=256):
+    "For every model that learns batch by batch: its name, and median seconds a batch beside SASRec's, the two in turn."
+    def stream(name):
+        trainer = Trainer(model_class(name)(data.n_items), data, batch_size=batch_size)
+        while True:
+            yield from trainer.batches()
+    sasrec = stream("sasrec")
+    next(sasrec)
+    for name in MODELS:
+        if not model_class(name)(data.n_items).stages():
+            continue
+        model = stream(name)
+        next(model)
+        yield name, *alternate(partial(next, model), partial(next, sasrec), batches)
+
+
 def ranking(data):
     "Seconds to rank the test item of every user, ragged and padded."
     models = [make(MCLRec(data.n_items)) for make in (lambda m: m, padded_model)]
@@ -62,7 +79,11 @@ def main():
             print(f"{name:8} {preset + ', a batch':20} {fast * 1e3:9.0f} ms {plain * 1e3:9.0f} ms {plain / fast:6.1f}")
             print(f"{name:8} {preset + ', an epoch':20} {fast * batches:10.0f} s {plain * batches:10.0f} s {plain / fast:6.1f}   ({batches} batches)")
         fast, plain = ranking(data)
-        print(f"{name:8} {'ranking all users':20} {fast:10.2f} s {plain:10.2f} s {plain / fast:6.1f}")
+        print(f"{name:8} {'ranking all users':20} {fast:10.2f} s {plain:10.2f} s {plain / fast:6.1f}", flush=True)
+    name = "beauty" if "beauty" in names else names[0]
+    print(f"\n{name}, every model in its first preset, a batch beside one of SASRec")
+    for model, own, sasrec in rivals(load(name), args.batches):
+        print(f"{model:10} {own * 1e3:9.0f} ms {sasrec * 1e3:9.0f} ms {own / sasrec:6.1f}", flush=True)
 
 
 if __name__ == "__main__":

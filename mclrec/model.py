@@ -144,20 +144,27 @@ def user_numbers(model, ids):
 
 # %% ../nbs/1_the_problem/05_a_model.ipynb #4917eed8
 @torch.no_grad()
-def score_batches(model, items, start, end, users=None, budget=2**25):
-    "Scores of all items for the histories `items[start[k]:end[k]]` of `users[k]`, some rows at a time: yields (slice of rows, (rows, n_items) tensor)."
+def score_batches(model, items, start, end, users=None, cached=2**21, budget=2**25):
+    """Scores of all items for the histories `items[start[k]:end[k]]` of `users[k]`: yields (k's, their scores (rows, n_items)).
+
+    Histories are encoded by length, 1024 at a time, and scored some rows at a time: as many as make `cached` numbers, no fewer
+    than 32 if those are within `budget`. The next scores overwrite the last.
+    """
     training, device = model.training, model.device
     model.eval()
     try:
         vectors, items = model.item_vectors(), items.to(device)
         start, end = (torch.as_tensor(x, dtype=torch.int64, device=device) for x in (start, end))
-        rows = max(1, min(1024, budget // len(vectors)))
-        for at in range(0, len(start), rows):
-            part = slice(at, min(at + rows, len(start)))
-            whose = None if users is None else users[part].to(device)
-            h = model.encode(gather(items, start[part], end[part], whose))
-            if not torch.isfinite(h).all(): raise InputError(f"{model.name}: its vectors are not finite numbers; the weights are damaged, load or train it again.")
-            yield part, h @ vectors.T
+        rows = max(1, min(1024, max(32, cached // len(vectors)), budget // len(vectors)))
+        table = vectors.new_empty(rows * len(vectors))
+        for some in torch.argsort(end - start, stable=True).split(1024) if len(start) else ():
+            whose = None if users is None else users.to(device)[some]
+            vectors_of = model.encode(gather(items, start[some], end[some], whose))
+            if not torch.isfinite(vectors_of).all():
+                raise InputError(f"{model.name}: its vectors are not finite numbers; the weights are damaged, load or train it again.")
+            for part, h in zip(some.split(rows), vectors_of.split(rows)):
+                scores = table[:len(h) * len(vectors)].view(len(vectors), len(h))
+                yield part.cpu().numpy(), torch.mm(vectors, h.T, out=scores).T
     finally: model.train(training)
 
 # %% ../nbs/1_the_problem/05_a_model.ipynb #61b345fc
@@ -216,12 +223,12 @@ def recommend(model, data=None, users=None, histories=None, k=10, exclude_seen=T
     lengths = np.array([len(r) for r in rows])
     end = np.cumsum(lengths)
     items = torch.tensor([i for r in rows for i in r], dtype=torch.int32)
-    lists = []
+    lists = [None] * len(rows)
     whose = user_numbers(model, users) if users is not None else None
     for part, scores in score_batches(model, items, np.maximum(end - lengths, end - model.n), end, whose):
         if exclude_seen: scores[_pairs(items, (end - lengths)[part], end[part])] = -torch.inf
-        for value, column in zip(*(x.tolist() for x in top_k(scores, k))):
-            lists.append([(vocabulary[c], v) for v, c in zip(value, column) if v > -np.inf])
+        for row, value, column in zip(part, *(x.tolist() for x in top_k(scores, k))):
+            lists[row] = [(vocabulary[c], v) for v, c in zip(value, column) if v > -np.inf]
     return lists
 
 def _known(history, of):

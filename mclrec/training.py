@@ -45,7 +45,9 @@ class Trainer:
         while at < len(order):
             pick = order[at:at + self.batch_size]
             at += len(pick)
-            yield self.step(gather(self.items, self.start[pick], self.end[pick], self.users[pick]), self.items[self.end[pick]].long(), pick)
+            batch = gather(self.items, self.start[pick], self.end[pick], self.users[pick])
+            yield self.step(batch, self.items[self.end[pick]].long(), pick)
+            if at // self.batch_size % 50 == 0: let_go()
         self.epoch += 1
 
     def step(self, batch, targets, index):
@@ -181,7 +183,6 @@ def one_epoch(trainer, data, epochs, best, folder, progress):
             if on_cpu: check_finite(record, number, means.batches + 1, folder)
             means.add(record)
             bar.update()
-            if means.batches % 50 == 0: let_go()
             if on_cpu and means.batches % 10 == 0: bar.set_postfix({name: f"{value:.3f}" for name, value in means.values().items()}, refresh=False)
     if not on_cpu: check_finite({"epoch": [{name: torch.tensor(value) for name, value in means.values().items()}]}, number, batches, folder)
     if not model.stages(): trainer.epoch += 1
