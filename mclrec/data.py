@@ -105,16 +105,16 @@ def from_rows(users, items, times=None, core=5, name="data"):
     Raises `InputError` if nothing is left.
     """
     if len(users) != len(items) or (times is not None and len(times) != len(users)):
-        raise InputError(f"{name}: {len(users)} users, {len(items)} items and their times must be of one length; "
-                         "give one of each per action.")
+        raise InputError(f"{name}: {len(users)} users, {len(items)} items and their times "
+                         "must be of one length; give one of each per action.")
     if not len(users):
         raise InputError(f"{name}: no interactions in it; give at least one user with one item.")
     (u, user_ids), (i, item_ids) = first_appearance(users), first_appearance(items)
     before = len(user_ids), len(item_ids), len(u)
     kept = np.flatnonzero(k_core(u, i, core))
     if not len(kept):
-        raise InputError(f"{name}: nothing is left of {before[0]} users and {before[1]} items by the {core}-core; "
-                         "ask for a smaller core (0 keeps all).")
+        raise InputError(f"{name}: nothing is left of {before[0]} users and {before[1]} items by the "
+                         f"{core}-core; ask for a smaller core (0 keeps all).")
     (u, user_codes), (i, item_codes) = first_appearance(u[kept].tolist()), first_appearance(i[kept].tolist())
     order = np.argsort(u, kind="stable") if times is None else np.lexsort((np.asarray(times)[kept], u))
     offsets = np.concatenate([[0], np.cumsum(np.bincount(u))])
@@ -123,19 +123,19 @@ def from_rows(users, items, times=None, core=5, name="data"):
                         [user_ids[c] for c in user_codes], name,
                         {what: b - a for what, b, a in zip(("users", "items", "actions"), before, after)})
 
-# %% ../nbs/1_the_problem/01_data.ipynb #ab8aeb34
+# %% ../nbs/1_the_problem/01_data.ipynb #6f9ac8a8
 def shades(data):
-    "A grey for each item id of `data`: the more often it is taken, the darker."
+    "A grey for each item id of `data`, by rank: the more often it is taken, the darker."
     times = np.bincount(data.items, minlength=data.n_items + 1)[1:]
-    depth = np.log1p(times) / np.log1p(times.max())
+    depth = (times.argsort().argsort() + 1) / data.n_items    # by rank
     return {i: "#" + f"{round(235 - 175 * k):02x}" * 3 for i, k in zip(data.item_ids, depth.tolist())}
 
-# %% ../nbs/1_the_problem/01_data.ipynb #768f4836
+# %% ../nbs/1_the_problem/01_data.ipynb #9f47573e
 def history_figure(data, user, color="aisle", width=8):
-    """A shopper's history as named chips, `width` a row: the colour says the aisle, the kitchen or how often an item is taken.
+    """A history as named chips, `width` a row: the colour says the aisle, the kitchen or how often an item is taken.
 
-    `user`: an id. `color`: "aisle" and "kitchen" are known of the toy shop's products; for any other item, and with
-    "times taken", it is a shade of grey.
+    `user`: an id. `color`: "aisle" and "kitchen" are known of the toy shop's products; any other item, and
+    with "times taken" every item, is a shade of grey.
     """
     from mclrec.explore import chips
     from mclrec.toy import aisle_of, kitchen_of, tint
@@ -147,7 +147,7 @@ def history_figure(data, user, color="aisle", width=8):
     figure = chips(rows, f"shopper {user}: {len(row)} items, oldest first", 150 + 44 * len(rows))
     kind = {"aisle": aisle_of, "kitchen": kitchen_of}.get(color, lambda item: None)
     for name, c in dict((kind(item), c) for item, c in zip(row, paint) if c).items():
-        figure.add_scatter(x=[None], y=[None], mode="markers", marker=dict(color=c, symbol="square", size=12), name=name)
+        figure.add_scatter(x=[None], y=[None], mode="markers", name=name, marker=dict(color=c, symbol="square", size=12))
     return figure.update_layout(showlegend=any(paint), legend=dict(orientation="h", y=0, yanchor="top"))
 
 # %% ../nbs/1_the_problem/01_data.ipynb #f0aadbfb
@@ -185,7 +185,7 @@ def prefixes(data, n=50):
     return _examples(data, users, data.offsets[users] + 1 + nth, n)
 
 def held_out(data, split="test", n=50):
-    """One example for each user with at least three items: the last is the `test` target, the one before it `valid`.
+    """One example for each user with at least three items: the last is the `test` target, the second last `valid`.
 
     Raises `InputError` if `split` is neither, or if nobody has three items.
     """
@@ -197,12 +197,13 @@ def held_out(data, split="test", n=50):
                          "give longer histories or a smaller core.")
     return _examples(data, users, data.offsets[users + 1] - (1 if split == "test" else 2), n)
 
-# %% ../nbs/1_the_problem/01_data.ipynb #ca059a97
+# %% ../nbs/1_the_problem/01_data.ipynb #cedb730c
 def next_shares(data, history, back):
-    """Eq. 1 by counting: the share of each item among what came right after the last `back` items of `history`.
+    """Eq. 1 by counting: the share of each item in what came right after the last `back` items of `history`.
 
-    Counts the training targets of `data` (see `prefixes`). `history`: item numbers, oldest first, at least `back` of them.
-    Returns the shares, (n_items + 1,) with entry 0 unused, all 0 if this never happened, and how often it happened.
+    Counts the training targets of `data` (see `prefixes`). `history`: item numbers, oldest first, at least
+    `back` of them. Returns the shares, (n_items + 1,) with entry 0 unused, all 0 if this never happened, and
+    how often it happened.
     """
     examples = prefixes(data)
     places = examples.end[examples.end - data.offsets[examples.users] >= back]

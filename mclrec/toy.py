@@ -27,13 +27,14 @@ _SHELVES = {
         apple strawberry rhubarb blackberry gooseberry   mango lychee persimmon yuzu rambutan
         lime pineapple papaya guava soursop"""}
 
-# %% ../nbs/1_the_problem/02_toy_shop.ipynb #5a0d8137
+# %% ../nbs/1_the_problem/02_toy_shop.ipynb #8fd4bece
 _SHELVES |= {
     "meat": """prosciutto salami pancetta mortadella bresaola   duck pate rillettes rabbit andouille
         bacon lamb gammon kidney haggis   bulgogi satay yakitori tandoori charsiu
         chorizo carnitas barbacoa brisket machaca""",
     "fish": """anchovy calamari sardine swordfish vongole   mussel oyster scallop turbot langoustine
-        cod haddock plaice kipper eel   salmon tuna prawn bonito surimi   shrimp snapper tilapia octopus marlin""",
+        cod haddock plaice kipper eel   salmon tuna prawn bonito surimi
+        shrimp snapper tilapia octopus marlin""",
     "grains": """spaghetti penne risotto gnocchi polenta   lentil couscous buckwheat spelt flageolet
         flour oats barley rye malt   rice ramen udon soba vermicelli   bean masa hominy quinoa chia""",
     "spices": """oregano rosemary sage marjoram peperoncino   thyme tarragon lavender chervil saffron
@@ -43,7 +44,8 @@ _SHELVES |= {
         ketchup gravy chutney marmite piccalilli   soy miso sriracha hoisin wasabi
         salsa guacamole mole chipotle adobo""",
     "drinks": """espresso prosecco chianti campari limoncello   champagne bordeaux perrier cognac pastis
-        tea ale cider gin squash   sake matcha chai oolong kombucha   tequila cerveza horchata mezcal margarita""",
+        tea ale cider gin squash   sake matcha chai oolong kombucha
+        tequila cerveza horchata mezcal margarita""",
     "sweets": """gelato tiramisu cannoli amaretti nougat   macaron meringue praline truffle caramel
         shortbread fudge toffee trifle flapjack   mochi halva kulfi dango ladoo
         churro flan chocolate cajeta polvoron""",
@@ -63,13 +65,14 @@ def kitchen_of(item_id):
     "The kitchen to which `item_id` of the toy shop belongs; `None` for anything the shop does not sell."
     return _PLACE.get(item_id, (None, None))[1]
 
-# %% ../nbs/1_the_problem/02_toy_shop.ipynb #d6e3efc0
+# %% ../nbs/1_the_problem/02_toy_shop.ipynb #ca112352
 TINTS = dict(zip([*AISLES, *KITCHENS],
-                 "#d8b365 #f6e8a8 #7fbf7b #f4a6b8 #c7877a #92c5de #d9d2b0 #b9ce5a #e89c66 #b6a4d6 #e7b7dc #bdbdbd "
+                 "#d8b365 #f6e8a8 #7fbf7b #f4a6b8 #c7877a #92c5de "
+                 "#d9d2b0 #b9ce5a #e89c66 #b6a4d6 #e7b7dc #bdbdbd "
                  "#8fc98b #9db7e8 #e3a1a1 #e8d27a #d3a6dd".split()))
 
 def tint(item_id, by="aisle"):
-    "The colour for `item_id`'s \"aisle\" or \"kitchen\" in a figure; `None` for anything the toy shop does not sell."
+    "The colour for the 'aisle' or 'kitchen' of `item_id` in a figure; `None` for what the toy shop does not sell."
     return TINTS.get(aisle_of(item_id) if by == "aisle" else kitchen_of(item_id))
 
 # %% ../nbs/1_the_problem/02_toy_shop.ipynb #1447ef87
