@@ -130,9 +130,9 @@ def shades(data):
     depth = (times.argsort().argsort() + 1) / data.n_items    # by rank
     return {i: "#" + f"{round(235 - 175 * k):02x}" * 3 for i, k in zip(data.item_ids, depth.tolist())}
 
-# %% ../nbs/1_the_problem/01_data.ipynb #d35945cb
+# %% ../nbs/1_the_problem/01_data.ipynb #2b256446
 def history_figure(data, user, color="aisle", width=8):
-    """A history as named chips, `width` a row, coloured by aisle, by kitchen or by how often an item is taken.
+    """A history as named chips, `width` a row, coloured by aisle, kitchen or how often an item is taken.
 
     `user`: an id. `color`: "aisle" and "kitchen" are known of the toy shop's products; any other item, and
     with "times taken" every item, is a shade of grey.

@@ -163,7 +163,7 @@ def attention_weights(encoder, items):
     encoder.train(training)
     return torch.stack(every).cpu()
 
-# %% ../nbs/1_the_problem/03_encoder.ipynb #4cac3869
+# %% ../nbs/1_the_problem/03_encoder.ipynb #0574803a
 def attention_figure(model, data, user, layer=1, head=1, most=20):
     """How each position of a history (a row) spreads its attention over all (columns); the last row is framed.
 
@@ -182,7 +182,7 @@ def attention_figure(model, data, user, layer=1, head=1, most=20):
     frame = dict(type="rect", x0=-.5, x1=T - .5, y0=T - 1.5, y1=T - .5, line=dict(color=GREY, width=2))
     figure = go.Figure(heat, dict(shapes=[frame]))
     styled(figure, f"block {layer}, head {head}: what {names[-1]} (last row) looks at", height=200 + 24 * T)
-    ticks = dict(tickvals=list(range(T)), ticktext=names, showgrid=False)
+    ticks = dict(tickvals=list(range(T)), ticktext=names, showgrid=False, zeroline=False)
     figure.update_layout(margin_t=130, title=dict(y=.97, yanchor="top"))
     return figure.update_xaxes(**ticks, side="top", tickangle=-45).update_yaxes(**ticks, autorange="reversed")
 
