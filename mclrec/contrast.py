@@ -99,9 +99,10 @@ def contrast_figure(anchor=0, partner=40, negative=80, length=2.0, tau=1.0, B=4,
                 xaxis="x2", yaxis="y2", hovertext=name[1:], hoverinfo="text+y")
     told = f"loss {loss:.2f}, the partner's share {shares[0]:.2f}, gradient at the anchor {size[0, 0]:.2f}"
     layout = dict(xaxis2=dict(domain=[.67, 1], anchor="y2"), yaxis2=dict(anchor="x2"))
-    circle = dict(type="circle", x0=-length, x1=length, y0=-length, y1=length, line=dict(color=GREY, width=1, dash="dot"))
+    circle = dict(type="circle", x0=-length, x1=length, y0=-length, y1=length, line=dict(color=GREY, dash="dot"))
     figure = styled(go.Figure([points, bars], layout), told, height=440)
     view = dict(range=[-1.8 * length, 1.8 * length], constrain="domain")
-    return figure.update_layout(showlegend=False, annotations=arrows, shapes=[circle], xaxis=view | dict(domain=[0, .57]),
+    return figure.update_layout(
+        showlegend=False, annotations=arrows, shapes=[circle], xaxis=view | dict(domain=[0, .57]),
         yaxis=view | dict(scaleanchor="x"), xaxis2=dict(title="partner (green), negatives (pink)", tickvals=[]),
         yaxis2=dict(range=[0, 1.02], title="share of the pair"))
