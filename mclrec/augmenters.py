@@ -41,9 +41,9 @@ def cl2(h1, h2, z1, z2, con=info_nce):
     "L_cl2 (Eq. 9): `con` summed over its three pairs; each argument (B, d)."
     return sum(con(a, b) for a, b in pairs(h1, h2, z1, z2))
 
-# %% ../nbs/2_the_method/08_augmenters.ipynb #6bbbddf2
+# %% ../nbs/2_the_method/08_augmenters.ipynb #ba666bfc
 def found(x1, x2):
-    "Which of the 2B anchors score highest with their partner, above every other view: (B, d), (B, d) → (2B,) of bool."
+    "Which of the 2B anchors score highest with their partner, of all views: (B, d), (B, d) → (2B,) of bool."
     x, B = torch.cat([x1, x2]).detach(), len(x1)
     best = (x @ x.T).fill_diagonal_(-torch.inf).argmax(1)
     return best == (torch.arange(2 * B, device=x.device) + B) % (2 * B)
@@ -79,9 +79,9 @@ def watch(trainer, at, B=48):
         frames[k] = four_views(trainer.model, views)
     return frames
 
-# %% ../nbs/2_the_method/08_augmenters.ipynb #7f5aea27
+# %% ../nbs/2_the_method/08_augmenters.ipynb #61432c9d
 def principal_plane(x):
-    "Where the rows of x (N, d) vary most: their mean (d,), two directions (d, 2), the share of the variance these show."
+    "Where the rows of x (N, d) vary most: their mean (d,), two directions (d, 2), their share of the variance."
     centre = x.mean(0)
     values, directions = torch.linalg.eigh((x - centre).T @ (x - centre))
     two = directions[:, -2:].flip(1)
@@ -89,7 +89,7 @@ def principal_plane(x):
     two = two * torch.where(largest < 0, -1.0, 1.0)                                # the sign is arbitrary: fix it
     return centre, two, (values[-2:].sum() / values.sum().clamp(min=1e-12)).item()
 
-# %% ../nbs/2_the_method/08_augmenters.ipynb #0d0dd7fe
+# %% ../nbs/2_the_method/08_augmenters.ipynb #00123d39
 def _draw_cloud(figure, col, at, reach, letter, color, line):
     "Add two views (2, B, 2) of B people to a panel: full and open circles, joined."
     joined = torch.cat([at, torch.full_like(at[:1], torch.nan)]).transpose(0, 1).reshape(-1, 2).T.numpy()
@@ -102,10 +102,10 @@ def _draw_cloud(figure, col, at, reach, letter, color, line):
     figure.update_xaxes(range=[-reach, reach], **panel).update_yaxes(range=[-reach, reach], **panel)
 
 def clouds_figure(frames, batch, plane="one each"):
-    """The views of some histories in the plane: the encoder's left, the augmenters' right, a line for each positive pair.
+    """The views of some histories in the plane: the encoder's left, the augmenters' right, positive pairs joined.
 
-    `frames`: {batches: (4, B, d)}, as `watch` gives; `batch`: which of them. `plane`: "one each", or "the same" for both,
-    and then also the same scale.
+    `frames`: {batches: (4, B, d)}, as `watch` gives; `batch`: which of them. `plane`: "one each", or
+    "the same" for both, and then the same scale too.
     """
     from plotly.subplots import make_subplots
 

@@ -16,9 +16,9 @@ def split_scores(z1, z2):
     scores = z1 @ z2.T
     return scores.diagonal(), scores[~torch.eye(len(z1), dtype=torch.bool, device=z1.device)]
 
-# %% ../nbs/2_the_method/09_regularizer.ipynb #c40eb861
+# %% ../nbs/2_the_method/09_regularizer.ipynb #4ec3905e
 def margins_of(positive, negative):
-    "o_min and o_max of Eq. 12, from σ⁺ (B,) and σ⁻ (B² - B,): of the worst positive and the best negative the smaller, the larger."
+    "o_min and o_max of Eq. 12 from σ⁺ (B,), σ⁻ (B² - B,): the worst positive and the best negative, smaller first."
     worst, best = positive.min(), negative.max()
     return torch.minimum(worst, best), torch.maximum(worst, best)
 
@@ -33,7 +33,7 @@ def regularizer(z1, z2):
     o_min, o_max = margins_of(positive, negative)
     return (positive - o_min).clamp(min=0).mean() + (o_max - negative).clamp(min=0).mean()
 
-# %% ../nbs/2_the_method/09_regularizer.ipynb #8e40fb53
+# %% ../nbs/2_the_method/09_regularizer.ipynb #5ade4f9e
 def anchor_scores(S, margins="batch"):
     """From similarities S (2B, 2B) each anchor's score with its partner, P (A,), and with the K others, N (A, K).
 
@@ -48,7 +48,7 @@ def anchor_scores(S, margins="batch"):
     return S.gather(1, at)[:, 0], S[others].view(len(S), -1)
 
 def charges(P, N, margins="batch"):
-    """Eq. 12 and 13 on scores P (A,), N (A, K): every anchor's o_min and o_max, (A,) each; what each score pays, (A,), (A, K).
+    """Eq. 12 and 13 on scores P (A,), N (A, K): each anchor's o_min, o_max (A,), (A,) and what every score pays.
 
     R is the mean of what the positives pay plus the mean of what the negatives pay.
     `margins`: those of the whole "batch", or one pair for each "anchor".
@@ -58,9 +58,9 @@ def charges(P, N, margins="batch"):
     o_min, o_max = torch.minimum(worst, best), torch.maximum(worst, best)
     return o_min, o_max, (P - o_min).clamp(min=0), (o_max[:, None] - N).clamp(min=0)
 
-# %% ../nbs/2_the_method/09_regularizer.ipynb #ab8b8026
+# %% ../nbs/2_the_method/09_regularizer.ipynb #b3e9dc25
 def _draw_heaps(figure, P, N, edges, colors, **place):
-    "Add the histograms of the positive scores P and the negative N, as shares of each heap; returns the tallest share."
+    "Add the histograms of the positive scores P and the negative N, as shares of each; returns the tallest."
     tallest, middles = 0, ((edges[1:] + edges[:-1]) / 2).numpy()
     for name, scores in (("positive", P), ("negative", N)):
         inside = scores.flatten().float().clamp(edges[0].item(), edges[-1].item())
@@ -76,12 +76,12 @@ def _draw_margins(figure, o_min, o_max, grey, **place):
         label = dict(annotation_text=name, annotation_position=f"top {side}")
         figure.add_vline(x=at.item(), line=dict(color=grey, dash="dash"), **label, **place)
 
-# %% ../nbs/2_the_method/09_regularizer.ipynb #af18e968
+# %% ../nbs/2_the_method/09_regularizer.ipynb #c04cc980
 def scores_figure(S, move_positives=0.0, move_negatives=0.0, spread=1.0, margins="batch", reach=None):
-    """Positive and negative scores as histograms, the margins of Eq. 12 as lines, the hinges of Eq. 13 shaded, R above.
+    """Positive and negative scores as histograms, margins of Eq. 12 as lines, hinges of Eq. 13 shaded, R above.
 
-    `S` (2B, 2B): `similarities` of two views. The heaps are moved, and their spread about their means multiplied, as asked.
-    `margins`: as in `charges`; those of an "anchor" are ticks, and its hinges are averaged. `reach`: both ends of the axis.
+    `S` (2B, 2B): `similarities` of two views. The heaps are moved, and their spread multiplied, as asked.
+    `margins`: as in `charges`; for "anchor" they are ticks, and the hinges averages. `reach`: both ends of the axis.
     """
     import plotly.graph_objects as go
 
@@ -94,7 +94,8 @@ def scores_figure(S, move_positives=0.0, move_negatives=0.0, spread=1.0, margins
     tallest = _draw_heaps(figure, P, N, torch.linspace(low, high, 61), COLORS)
     for name, paid in (("positive", x[:, None] - o_min), ("negative", o_max - x[:, None])):
         line, paid = dict(color=COLORS[name], width=1), paid.clamp(min=0).mean(1).numpy()
-        figure.add_scatter(x=x.numpy(), y=paid, name=f"what a {name} pays", yaxis="y2", fill="tozeroy", mode="lines", line=line)
+        look = dict(mode="lines", line=line, fill="tozeroy", opacity=.35)
+        figure.add_scatter(x=x.numpy(), y=paid, name=f"what a {name} pays", yaxis="y2", **look)
     if margins == "batch": _draw_margins(figure, o_min[0], o_max[0], GREY)
     else:
         for name, at, y in (("o<sub>min</sub>", o_min, .97), ("o<sub>max</sub>", o_max, .91)):
@@ -108,9 +109,9 @@ def scores_figure(S, move_positives=0.0, move_negatives=0.0, spread=1.0, margins
     legend = dict(orientation="h", y=1.01, yanchor="bottom", x=0)
     return figure.update_layout(barmode="overlay", bargap=0, margin=dict(t=85, r=60), legend=legend, yaxis2=charge)
 
-# %% ../nbs/2_the_method/09_regularizer.ipynb #19d629b8
+# %% ../nbs/2_the_method/09_regularizer.ipynb #463e1c60
 def regularizer_per_anchor(x1, x2, S=None):
-    """R as the released code takes it for one pair of views, margins for each of the 2B anchors: (B, d), (B, d) → a number.
+    """R as the released code takes it for one pair of views, margins for each anchor: (B, d), (B, d) → a number.
 
     0 for a batch of one. `S`: their `similarities`, if they are at hand; written to.
     """
