@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['VALUES', 'AT_RESET', 'FOLLOWS', 'CHOICES', 'some_of', 'check_value', 'losses_of', 'note_gradients', 'regroup',
-           'LiveRun', 'curve', 'said', 'curves_figure', 'knob', 'LiveTrainer']
+           'model_of', 'AdjustableRun', 'LiveRun', 'curve', 'said', 'curves_figure', 'knob', 'LiveTrainer']
 
 # %% ../nbs/2_the_method/12_hyperparameters.ipynb #ed4a1ff3
 import atexit
@@ -23,61 +23,151 @@ from .meta import ELSEWHERE, LAMBDA_BETA, MCLRec
 from .model import evaluate
 from .training import Trainer
 
-# %% ../nbs/2_the_method/12_hyperparameters.ipynb #20fabeb7
+# %% ../nbs/2_the_method/12_hyperparameters.ipynb #f0c4c1f1
 def some_of(data, users):
     "`data` with at most `users` of its users that can be ranked, evenly chosen; the items are all kept."
     able = np.flatnonzero(data.lengths >= 3)
     if len(able) <= users: return data
     chosen = able[np.linspace(0, len(able) - 1, users).round().astype(int)]
     offsets = np.concatenate([[0], np.cumsum(data.lengths[chosen])])
-    return Interactions(np.concatenate([data[u] for u in chosen]), offsets, data.item_ids, [data.user_ids[u] for u in chosen], data.name)
+    items, users = np.concatenate([data[u] for u in chosen]), [data.user_ids[u] for u in chosen]
+    return Interactions(items, offsets, data.item_ids, users, data.name)
 
-# %% ../nbs/2_the_method/12_hyperparameters.ipynb #19faf6e2
-VALUES = dict(preset="official", share=False, joint=False, regularizer=True, lam=None, beta=None, gamma=None,
-              lr=1e-3, lr_aug=1e-3, batch_size=256, dropout=0.5)
+# %% ../nbs/2_the_method/12_hyperparameters.ipynb #0f1095ba
+VALUES = dict(preset="official", share=False, joint=False, regularizer=True,
+              lam=None, beta=None, gamma=None, lr=1e-3, lr_aug=1e-3, batch_size=256, dropout=0.5)
 AT_RESET = ("preset", "share")
 
 def check_value(name, value):
     "Raises `InputError` unless `value` is one that the hyper-parameter `name` of `VALUES` may take."
     if name not in VALUES: raise InputError(f"{name!r} cannot be moved; choose one of {', '.join(VALUES)}.")
     number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    if name == "preset": fits, needed = value in MCLRec.PRESETS, " or ".join(map(repr, MCLRec.PRESETS))
-    elif isinstance(VALUES[name], bool): fits, needed = isinstance(value, bool), "True or False"
-    elif name == "batch_size": fits, needed = number and isinstance(value, int) and value >= 1, "a whole number of at least 1"
-    elif name == "dropout": fits, needed = number and 0 <= value < 1, "at least 0 and below 1"
-    elif name in ("lr", "lr_aug"): fits, needed = number and value > 0, "a number above 0"
-    else: fits, needed = number and value >= 0 or value is None and name == "gamma", "0 or more"
+    kind = "switch" if isinstance(VALUES[name], bool) else name
+    fits, needed = {
+        "preset": lambda: (value in MCLRec.PRESETS, " or ".join(map(repr, MCLRec.PRESETS))),
+        "switch": lambda: (isinstance(value, bool), "True or False"),
+        "batch_size": lambda: (number and isinstance(value, int) and value > 0, "a whole number above 0"),
+        "dropout": lambda: (number and 0 <= value < 1, "at least 0 and below 1"),
+        "lr": lambda: (number and value > 0, "a number above 0"),
+        "lr_aug": lambda: (number and value > 0, "a number above 0"),
+    }.get(kind, lambda: (number and value >= 0 or value is None and name == "gamma", "0 or more"))()
     if not fits: raise InputError(f"{name}={value!r} must be {needed}.")
 
-# %% ../nbs/2_the_method/12_hyperparameters.ipynb #b76ed20a
+# %% ../nbs/2_the_method/12_hyperparameters.ipynb #62ef9004
 def losses_of(record):
-    "From a record of `Trainer.batches`: L_0 (Eq. 14) and its terms in its first stage, and L_1 (Eq. 15) where there is one, as numbers by name."
+    "From a record of `Trainer.batches`: L_0 and its terms in the first stage, and L_1; numbers by name."
     terms = next(iter(record.values()))[0]
     found = {"L_0": terms["loss"], **{name: term for name, term in terms.items() if name != "loss"}}
     if "augmenters" in record: found["L_1"] = record["augmenters"][0]["loss"]
     return dict(zip(found, torch.stack(list(found.values())).tolist()))
 
 def note_gradients(trainer, stages):
-    "Have each optimiser append to the list `stages`, before each of its steps, the length of the gradient of θ and of φ: {'θ': …, 'φ': …}."
+    "Have each optimiser append to `stages`, before each step, how long its gradients are: {'θ': …, 'φ': …}."
     def note(optimiser, args, kwargs):
-        grads = {"θ" if part["rate"] == "lr" else "φ": [p.grad for p in part["params"] if p.grad is not None] for part in optimiser.param_groups}
-        stages.append({name: torch.stack([g.norm() for g in gs]).norm() for name, gs in grads.items() if gs})
+        found = {}
+        for part in optimiser.param_groups:
+            lengths = [p.grad.norm() for p in part["params"] if p.grad is not None]
+            if lengths: found["θ" if part["rate"] == "lr" else "φ"] = torch.stack(lengths).norm()
+        stages.append(found)
     for optimiser in trainer.optimisers.values(): optimiser.register_step_pre_hook(note)
 
-# %% ../nbs/2_the_method/12_hyperparameters.ipynb #fb80ea02
+# %% ../nbs/2_the_method/12_hyperparameters.ipynb #fb4ee0ca
 def regroup(trainer):
-    "Hand the parameters to the optimisers that the model's groups now ask for, each with the moments Adam has gathered for it."
+    "Hand the parameters to the optimisers that the model now asks for, with the moments Adam has for them."
     moments = {p: state for optimiser in trainer.optimisers.values() for p, state in optimiser.state.items()}
     trainer.optimisers = {}
     for group, parts in trainer.model.groups().items():
-        optimiser = torch.optim.Adam([{"params": ps, "rate": rate} for ps, rate in parts], lr=trainer.lr, fused=True)
-        optimiser.state.update({p: moments[p] for ps, _ in parts for p in ps if p in moments})
+        parts = [{"params": ps, "rate": rate} for ps, rate in parts]
+        optimiser = torch.optim.Adam(parts, lr=trainer.lr, fused=True)
+        optimiser.state.update({p: moments[p] for part in parts for p in part["params"] if p in moments})
         trainer.optimisers[group] = optimiser
 
-# %% ../nbs/2_the_method/12_hyperparameters.ipynb #8f14c62d
+# %% ../nbs/2_the_method/12_hyperparameters.ipynb #2cfd4d9c
+def model_of(data, values, seed, **fixed):
+    "The MCLRec that `values` (all of `VALUES`) ask for; `fixed` are its other settings."
+    same = ("share", "joint", "regularizer", "lam", "beta", "gamma", "dropout")
+    settings = {name: values[name] for name in same} | {"attention_dropout": values["dropout"]}
+    return MCLRec(data.n_items, values["preset"], seed, **settings, **fixed)
+
+class AdjustableRun:
+    """Trains MCLRec on `data`, a `batch` at a time; between two of them its hyper-parameters may be `set`.
+
+    `values` are those of `VALUES`; any others are settings of `MCLRec` and stay. After every `valid_every`
+    batches some `users` are ranked. `history` has a record per batch: `batch`, `epoch`, `seconds`, `losses`
+    and `norms` (numbers by name) and, where there is something to say, `valid` and `changed`. Raises
+    `InputError` for a value that cannot be, data that cannot be trained on, and a loss that is no number.
+    """
+    def __init__(self, data, seed=2020, valid_every=20, users=500, **values):
+        lam, beta = LAMBDA_BETA.get(data.name, ELSEWHERE)
+        given = {name: value for name, value in values.items() if name in VALUES and value is not None}
+        self.values = {**VALUES, "lam": lam, "beta": beta, **given}
+        for name, value in self.values.items(): check_value(name, value)
+        self.fixed = {name: value for name, value in values.items() if name not in VALUES}
+        self.data, self.some, self.seed, self.valid_every = data, some_of(data, users), seed, valid_every
+        held_out(self.some, "valid")                                    # somebody must be there to rank
+        self.renew()
+
+    def renew(self):
+        "From the beginning: the same seed, a new model with the values that are now set, an empty history."
+        v = self.values
+        model = model_of(self.data, v, self.seed, **self.fixed)
+        self.trainer = Trainer(model, self.data, self.seed, v["batch_size"], v["lr"], v["lr_aug"])
+        self.history, self.error, self._held, self._stages = [], "", dict(v), []
+        self._records = _endless(self.trainer)
+        note_gradients(self.trainer, self._stages)
+
+    def set(self, name, value):
+        "Let a hyper-parameter have a value, from the next batch on or, if it is in `AT_RESET`, once renewed."
+        check_value(name, value)
+        self.values[name] = value
+
+    def waiting(self):
+        "What has been set and waits for a new model, by name."
+        return {name: self.values[name] for name in AT_RESET if self.values[name] != self._held[name]}
+
+    def batch(self):
+        "Train one batch: its record, now the last of `history`."
+        begun, changed, number = time.perf_counter(), self._apply(), len(self.history) + 1
+        self._stages.clear()
+        losses = losses_of(next(self._records))
+        for name, value in losses.items():
+            if not math.isfinite(value):
+                raise InputError(f"batch {number}: {name} is {value}; lower the learning rates and reset.")
+        stages = enumerate(self._stages, 1)
+        norms = {f"{name}, stage {k}": norm.item() for k, stage in stages for name, norm in stage.items()}
+        record = {"batch": number, "epoch": self.trainer.epoch + 1, "losses": losses, "norms": norms,
+                  "seconds": time.perf_counter() - begun}
+        if changed: record["changed"] = changed
+        if number % self.valid_every == 0: record["valid"] = evaluate(self.trainer.model, self.some, "valid")
+        self.history.append(record)
+        return record
+
+    def _apply(self):
+        "Make what was set hold; what has changed, by name."
+        changed = {name: value for name, value in self.values.items()
+                   if name not in AT_RESET and value != self._held[name]}
+        model = self.trainer.model
+        for name, value in changed.items():
+            if name in ("lr", "lr_aug", "batch_size"): setattr(self.trainer, name, value)
+            else: model.settings[name] = value
+        if "dropout" in changed:
+            model.settings["attention_dropout"] = changed["dropout"]
+            model.encoder.dropout = model.encoder.attention_dropout = changed["dropout"]
+        if "joint" in changed:
+            regroup(self.trainer)
+            note_gradients(self.trainer, self._stages)
+        self._held |= changed
+        return changed
+
+def _endless(trainer):
+    "The records of `trainer`, epoch after epoch."
+    while True: yield from trainer.batches()
+
+# %% ../nbs/2_the_method/12_hyperparameters.ipynb #52e428d7
 class _Desk:
-    "What a run and its thread share: `left` batches are wanted, `over` ends the thread, `busy` while a batch is under way."
-    def __init__(self): self.condition, self.left, self.over, self.busy = threading.Condition(), 0, False, False
+    "What a run and its thread share: `left` batches are wanted, `over` ends the thread, `busy` in a batch."
+    def __init__(self):
+        self.condition, self.left, self.over, self.busy = threading.Condition(), 0, False, False
 
     def order(self, left, over=False):
         with self.condition:
@@ -98,29 +188,20 @@ def _work(run, desk):
             desk.busy = False
             desk.condition.notify_all()
 
-# %% ../nbs/2_the_method/12_hyperparameters.ipynb #5353922a
+# %% ../nbs/2_the_method/12_hyperparameters.ipynb #186c6763
 _PLACES, _RUNS = {}, weakref.WeakSet()
 
-class LiveRun:
-    """Trains MCLRec on `data` in a thread of its own, a batch at a time, and listens between batches.
+class LiveRun(AdjustableRun):
+    """An `AdjustableRun` in a thread of its own.
 
-    `values` are those of `VALUES`, to be moved with `set`; any others are settings of `MCLRec` and stay. After every `valid_every` batches some
-    `users` are ranked. `watch(run)` is called in the thread after each batch. `history` has a record per batch: `batch`, `epoch`, `seconds`,
-    `losses` and `norms` (numbers by name) and, where there is something to say, `valid` and `changed`. A run stops an earlier one of the same `place`.
-    Raises `InputError` for a value that cannot be, or data that cannot be trained on.
+    `watch(run)` is called in the thread after each batch. A run stops an earlier one of the same `place`.
     """
-    def __init__(self, data, seed=2020, valid_every=20, users=500, watch=None, place="here", **values):
-        lam, beta = LAMBDA_BETA.get(data.name, ELSEWHERE)
-        self.values = {**VALUES, "lam": lam, "beta": beta, **{name: v for name, v in values.items() if name in VALUES and v is not None}}
-        for name, value in self.values.items(): check_value(name, value)
-        self.fixed = {name: v for name, v in values.items() if name not in VALUES}
-        self.data, self.some, self.seed, self.valid_every, self.watch = data, some_of(data, users), seed, valid_every, watch
-        held_out(self.some, "valid")                                    # somebody must be there to rank
-        self._desk, self._thread = _Desk(), None
+    def __init__(self, data, watch=None, place="here", **how):
+        self._desk, self._thread, self.watch = _Desk(), None, watch
+        super().__init__(data, **how)
         if (earlier := _PLACES.get(place, lambda: None)()) is not None: earlier.stop()
         _PLACES[place] = weakref.ref(self)
         _RUNS.add(self)
-        self.reset()
 
     @property
     def alive(self): return self._thread is not None and self._thread.is_alive() and not self._desk.over
@@ -151,110 +232,73 @@ class LiveRun:
         self._desk.order(0, over=True)
         if self._thread not in (None, threading.current_thread()): self._thread.join()
 
+    def reset(self):
+        "End the thread and begin anew, with the values as they are now set."
+        self.stop()
+        self.renew()
+
     def wait(self, seconds=60):
         "Until the thread has done what was ordered and holds; whether it does by then."
         desk = self._desk
         if self._thread is threading.current_thread(): return True
-        with desk.condition: return desk.condition.wait_for(lambda: not self.alive or not (desk.left or desk.busy), seconds)
-
-    def reset(self):
-        "Back to the beginning: the same seed, a new model with the values as they are now set, an empty history."
-        self.stop()
-        v = self.values
-        model = MCLRec(self.data.n_items, v["preset"], self.seed, **self.fixed, attention_dropout=v["dropout"],
-                       **{name: v[name] for name in ("share", "joint", "regularizer", "lam", "beta", "gamma", "dropout")})
-        self.trainer = Trainer(model, self.data, self.seed, v["batch_size"], v["lr"], v["lr_aug"])
-        self.history, self.error, self._held, self._stages, self._records = [], "", dict(v), [], _endless(self.trainer)
-        note_gradients(self.trainer, self._stages)
-
-    def set(self, name, value):
-        "Let a hyper-parameter have a value, from the next batch or, for those in `AT_RESET`, from the next reset on."
-        check_value(name, value)
-        self.values[name] = value
-
-    def waiting(self):
-        "What has been set and waits for a reset, by name."
-        return {name: self.values[name] for name in AT_RESET if self.values[name] != self._held[name]}
+        idle = lambda: not self.alive or not (desk.left or desk.busy)
+        with desk.condition: return desk.condition.wait_for(idle, seconds)
 
     def _hire(self, left):
         "Order batches, from a new thread if there is none."
         if not self.history and self.waiting(): self.reset()
         if not self.alive:
             self._desk = _Desk()
-            self._thread = threading.Thread(target=_work, args=(weakref.ref(self), self._desk), name="mclrec live", daemon=True)
+            how = dict(args=(weakref.ref(self), self._desk), name="mclrec live", daemon=True)
+            self._thread = threading.Thread(target=_work, **how)
             weakref.finalize(self, self._desk.order, 0, over=True)
             self._thread.start()
         self._desk.order(left)
 
     def _turn(self):
         "A batch, in the thread."
-        try: self.history.append(self._batch())
+        try: self.batch()
         except Exception as e:
             self.error = str(e) if isinstance(e, InputError) else f"{type(e).__name__}: {e}"
             self._desk.order(0, over=True)
         if self.watch: self.watch(self)
-
-    def _batch(self):
-        begun, changed, number = time.perf_counter(), self._apply(), len(self.history) + 1
-        self._stages.clear()
-        losses = losses_of(next(self._records))
-        for name, value in losses.items():
-            if not math.isfinite(value): raise InputError(f"batch {number}: {name} is {value}; lower the learning rates and reset.")
-        norms = {f"{name}, stage {k}": norm.item() for k, stage in enumerate(self._stages, 1) for name, norm in stage.items()}
-        record = {"batch": number, "epoch": self.trainer.epoch + 1, "losses": losses, "norms": norms, "seconds": time.perf_counter() - begun}
-        if changed: record["changed"] = changed
-        if number % self.valid_every == 0: record["valid"] = evaluate(self.trainer.model, self.some, "valid")
-        return record
-
-    def _apply(self):
-        "Make what was set hold; what has changed, by name."
-        model, changed = self.trainer.model, {name: v for name, v in self.values.items() if name not in AT_RESET and v != self._held[name]}
-        for name, value in changed.items():
-            if name in ("lr", "lr_aug", "batch_size"): setattr(self.trainer, name, value)
-            else: model.settings[name] = value
-        if "dropout" in changed:
-            model.settings["attention_dropout"] = model.encoder.dropout = model.encoder.attention_dropout = changed["dropout"]
-        if "joint" in changed:
-            regroup(self.trainer)
-            note_gradients(self.trainer, self._stages)
-        self._held |= changed
-        return changed
-
-def _endless(trainer):
-    "The records of `trainer`, epoch after epoch."
-    while True: yield from trainer.batches()
 
 @atexit.register
 def _stop_all():
     "A thread inside torch when Python goes down would take the process down with a crash."
     for run in list(_RUNS): run.stop()
 
-# %% ../nbs/2_the_method/12_hyperparameters.ipynb #0da8bcd9
-_PANES = {"minimised": ("losses", {"L_0": ("L<sub>0</sub>", "encoder", "solid"), "rec": ("L<sub>rec</sub>", "encoder", "dot")}),
-          "contrastive terms": ("losses", {"L_1": ("L<sub>1</sub>", "augmenter", "solid"), "cl1": ("L<sub>cl1</sub>", None, "solid"),
-                                           "cl2": ("L<sub>cl2</sub>", None, "dash"), "R": ("R", None, "dot")}),
-          "validation": ("valid", {"NDCG@10": ("NDCG@10", None, "solid"), "HR@10": ("HR@10", None, "dash")}),
-          "gradient, length": ("norms", {"θ, stage 1": ("θ, stage 1", "encoder", "solid"), "φ, stage 1": ("φ, stage 1", "augmenter", "dash"),
-                                         "φ, stage 2": ("φ, stage 2", "augmenter", "solid"), "θ, stage 3": ("θ, stage 3", "encoder", "dot")})}
+# %% ../nbs/2_the_method/12_hyperparameters.ipynb #cd5bcdac
+_SUBSCRIPT = {name: f"L<sub>{name.removeprefix('L_')}</sub>" for name in ("L_0", "L_1", "rec", "cl1", "cl2")}
+_PANES = {"minimised": ("losses", {"L_0": ("encoder", "solid"), "rec": ("encoder", "dot")}),
+          "contrastive terms": ("losses", {"L_1": ("augmenter", "solid"), "cl1": (None, "solid"),
+                                           "cl2": (None, "dash"), "R": (None, "dot")}),
+          "validation": ("valid", {"NDCG@10": (None, "solid"), "HR@10": (None, "dash")}),
+          "gradient, length": ("norms", {
+              "θ, stage 1": ("encoder", "solid"), "φ, stage 1": ("augmenter", "dash"),
+              "φ, stage 2": ("augmenter", "solid"), "θ, stage 3": ("encoder", "dot")})}
 
 def curve(history, part, name, most=120):
-    "The batches (K,) and values (K,) of one number of a history, K at most `most`: means over neighbours where there were more."
-    points = np.array([(r["batch"], r[part][name]) for r in history if name in r.get(part, ())], float).reshape(-1, 2)
+    "The batches (K,) and values (K,) of one number of a history; means over neighbours if more than `most`."
+    found = [(record["batch"], record[part][name]) for record in history if name in record.get(part, ())]
+    points = np.array(found, float).reshape(-1, 2)
     if len(points) <= most: return points[:, 0], points[:, 1]
     first = np.arange(0, len(points), -(-len(points) // most))
     means = np.add.reduceat(points, first) / np.diff(np.append(first, len(points)))[:, None]
     return means[:, 0], means[:, 1]
 
-# %% ../nbs/2_the_method/12_hyperparameters.ipynb #96b55e75
+# %% ../nbs/2_the_method/12_hyperparameters.ipynb #bed1820e
 def said(name, value):
     "A hyper-parameter and its value as a reader sees them."
     if name == "regularizer": return f"R {'on' if value else 'off'}"
     if name == "joint": return "joint" if value else "meta"
     if name == "share": return "one augmenter" if value else "two augmenters"
-    return f"{spoken(name)} = {value if isinstance(value, str) else '0.1 β' if value is None else format(value, 'g')}"
+    shown = value if isinstance(value, str) else "0.1 β" if value is None else format(value, "g")
+    return f"{spoken(name)} = {shown}"
 
+# %% ../nbs/2_the_method/12_hyperparameters.ipynb #b19f9875
 def curves_figure(history, title=""):
-    """Losses, validation metrics and gradients of a run, batch by batch; dotted lines mark where something was changed.
+    """Losses, validation metrics and gradients of a run, batch by batch; dotted lines mark changes.
 
     `history`: as `LiveRun` keeps it.
     """
@@ -262,55 +306,67 @@ def curves_figure(history, title=""):
     figure, faint = go.Figure(), "rgba(128,128,128,0.25)"
     for k, (label, (part, lines)) in enumerate(_PANES.items()):
         n, left, top = k + 1 if k else "", .55 * (k % 2), 1 - .57 * (k // 2)
-        for name, (shown, color, dash) in lines.items():
-            x, y = curve(history, part, name)
-            mode = "lines+markers" if part == "valid" or len(x) < 2 else "lines"
-            figure.add_scatter(x=x.tolist(), y=y.tolist(), name=shown, mode=mode, line=dict(color=COLORS.get(color, GREY), dash=dash),
-                               xaxis=f"x{n}", yaxis=f"y{n}", legend=f"legend{n}", visible=len(x) > 0)
-        common = dict(gridcolor=faint, zeroline=False)
-        figure.layout[f"xaxis{n}"] = dict(domain=[left, left + .45], anchor=f"y{n}", rangemode="tozero", **common)
-        figure.layout[f"yaxis{n}"] = dict(domain=[top - .38, top], anchor=f"x{n}", type="log" if part == "norms" else "linear", **common)
+        common = dict(gridcolor=faint, zeroline=False, automargin=True)
+        scale, below = "log" if part == "norms" else "linear", "batch" if k > 1 else ""
+        figure.layout[f"xaxis{n}"] = dict(domain=[left, left + .45], anchor=f"y{n}", title=below, **common)
+        down = dict(domain=[top - .38, top], anchor=f"x{n}", type=scale, title=label)
+        figure.layout[f"yaxis{n}"] = down | common
         figure.layout[f"legend{n}"] = dict(x=left, y=top, yanchor="bottom", orientation="h")
-    styled(figure, title, height=580).update_layout(xaxis3_title="batch", xaxis4_title="batch", xaxis_title="", xaxis2_title="", margin_t=80)
-    for k, label in enumerate(_PANES): figure.layout[f"yaxis{k + 1 if k else ''}"].title = label
+        for name, (color, dash) in lines.items():
+            x, y = (values.tolist() for values in curve(history, part, name))
+            mode = "lines+markers" if part == "valid" or len(x) < 2 else "lines"
+            look = dict(mode=mode, line=dict(color=COLORS.get(color, GREY), dash=dash), visible=len(x) > 0)
+            place = dict(xaxis=f"x{n}", yaxis=f"y{n}", legend=f"legend{n}")
+            figure.add_scatter(x=x, y=y, name=_SUBSCRIPT.get(name, name), **look, **place)
     marks = [(record["batch"], record["changed"]) for record in history if record.get("changed")][-12:]
-    line, text = dict(type="line", y0=0, y1=1, line=dict(color=GREY, width=1, dash="dot")), dict(textangle=-90, xanchor="right", yanchor="top", showarrow=False)
-    figure.layout.shapes = [line | dict(x0=at, x1=at, xref=f"x{n}", yref=f"y{n} domain") for at, _ in marks for n in ("", 2, 3, 4)]
-    figure.layout.annotations = [text | dict(x=at, y=1, yref="y domain", text=", ".join(said(*c) for c in changed.items())) for at, changed in marks]
-    return figure
+    line = dict(type="line", y0=0, y1=1, line=dict(color=GREY, width=1, dash="dot"))
+    note = dict(textangle=-90, xanchor="right", yanchor="top", y=1, yref="y domain", showarrow=False)
+    figure.layout.shapes = [line | dict(x0=at, x1=at, xref=f"x{n}", yref=f"y{n} domain")
+                            for at, _ in marks for n in ("", 2, 3, 4)]
+    words = lambda changed: ", ".join(said(*change) for change in changed.items())
+    figure.layout.annotations = [note | dict(x=at, text=words(changed)) for at, changed in marks]
+    look = dict(template="none", paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", font_color=GREY)
+    return figure.update_layout(title=title, height=580, margin=dict(l=60, r=20, t=80, b=50), **look)
 
-# %% ../nbs/2_the_method/12_hyperparameters.ipynb #1c47ccdf
-FOLLOWS = "0.1 β"                                                       # a slider cannot stand at None
+# %% ../nbs/2_the_method/12_hyperparameters.ipynb #f2b7b94a
+FOLLOWS = "0.1 β"                                                       # for None, where no slider can stand
 _RATES = [1e-4, 3e-4, 1e-3, 3e-3, 5e-3, 1e-2, 3e-2, 0.1, 1.0, 10.0]
-CHOICES = dict(lam=[0.0, 0.01, 0.03, 0.04, 0.1, 0.3, 1.0], beta=[0.0, 0.05, 0.1, 0.2, 0.4, 1.0], gamma=[FOLLOWS, 0.0, 0.001, 0.01, 0.1, 1.0], lr=_RATES, lr_aug=_RATES,
+CHOICES = dict(lam=[0.0, 0.01, 0.03, 0.04, 0.1, 0.3, 1.0], beta=[0.0, 0.05, 0.1, 0.2, 0.4, 1.0],
+               gamma=[FOLLOWS, 0.0, 0.001, 0.01, 0.1, 1.0], lr=_RATES, lr_aug=_RATES,
                batch_size=[16, 32, 64, 128, 256, 512], dropout=[0.0, 0.1, 0.2, 0.3, 0.5, 0.7],
-               joint=[False, True], regularizer=[True, False], preset=["official", "paper"], share=[False, True])
+               joint=[False, True], regularizer=[True, False],
+               preset=["official", "paper"], share=[False, True])
 _BUTTONS = dict(start="▶ start", pause="❚❚ pause", step="one batch", stop="■ stop", reset="↺ reset")
+_SPOKEN = {"joint": "training", "regularizer": "", "share": "augmenters"}
 
 def knob(name, value):
     "The control of a hyper-parameter that now has `value`; those that wait for a reset say so by a ↺."
     import ipywidgets as widgets
-    value, values, switch = FOLLOWS if value is None else value, CHOICES[name], isinstance(value, (bool, str))
+    switch, value, values = isinstance(value, (bool, str)), FOLLOWS if value is None else value, CHOICES[name]
     if value not in values: values = sorted([*values, value], key=lambda v: -1 if v == FOLLOWS else v)
-    spoke = {"joint": "training", "regularizer": "", "share": "augmenters"}.get(name, spoken(name))
-    labels = [said(name, v).split(" = ")[-1].removesuffix(" augmenters").removesuffix(" augmenter") for v in values]
-    kind, more = (widgets.ToggleButtons, dict(button_width="auto")) if switch else (widgets.SelectionSlider, {})
-    made = kind(options=list(zip(labels, values)), value=value, description=f"{spoke}{' ↺' if name in AT_RESET else ''}", style=dict(description_width="initial") | more)
+    labels = [said(name, v).split(" = ")[-1] for v in values]
+    if name == "share": labels = [label.split()[0] for label in labels]
+    kind, style = widgets.SelectionSlider, dict(description_width="initial")
+    if switch: kind, style = widgets.ToggleButtons, style | dict(button_width="auto")
+    label = _SPOKEN.get(name, spoken(name)) + (" ↺" if name in AT_RESET else "")
+    made = kind(options=list(zip(labels, values)), value=value, description=label, style=style)
     made.add_class(f"mclrec-live-{name}")
     return made
 
-# %% ../nbs/2_the_method/12_hyperparameters.ipynb #bae9b291
+# %% ../nbs/2_the_method/12_hyperparameters.ipynb #8d806b4d
 class LiveTrainer:
-    """Trains MCLRec on `data` while you watch, and move what you like: buttons, controls and curves around a `LiveRun`.
+    """Trains MCLRec on `data` while you watch: buttons, controls and curves around a `LiveRun`.
 
-    `run` is the run, `controls` and `buttons` its widgets by name, `plot` the curves, `box` all of it. `recorded`: a history shown where
-    there is no kernel. Everything else goes to `LiveRun`. `close`, or closing the box, ends the run.
+    `run` is the run, `controls` and `buttons` its widgets by name, `plot` the curves, `box` all of it.
+    `recorded`: a history shown where there is no kernel. Everything else goes to `LiveRun`. `close`, or closing
+    the box, ends the run.
     """
-    caption = "A live trainer: losses, validation metrics and gradients are drawn as they come. It needs a kernel; without one, a recorded run is shown."
+    caption = "Losses, validation metrics and gradients as they come. Without a kernel: a recorded run."
 
     def __init__(self, data, recorded=(), **how):
-        self.run, self.recorded, self._box, self._due = LiveRun(data, watch=self._watched, **how), list(recorded), None, 0.0
-        self._drawing = threading.Lock()                                # the page's thread and the run's both draw
+        self.run = LiveRun(data, watch=self._watched, **how)
+        self.recorded, self._box, self._due = list(recorded), None, 0.0
+        self._drawing = threading.Lock()                        # the page's thread and the run's both draw
 
     @property
     def box(self):
@@ -319,15 +375,18 @@ class LiveTrainer:
 
     def _make_box(self):
         import ipywidgets as widgets
-        self.buttons = {name: widgets.Button(description=label, layout=dict(width="auto")) for name, label in _BUTTONS.items()}
+        self.buttons = {name: widgets.Button(description=label, layout=dict(width="auto"))
+                        for name, label in _BUTTONS.items()}
         self.controls = {name: knob(name, self.run.values[name]) for name in CHOICES}
         self.status, self.plot = widgets.HTML(), live_plot(label=self.caption)
         for name, button in self.buttons.items():
             button.add_class(f"mclrec-live-{name}")
             button.on_click(lambda _, name=name: self._press(name))
-        for name, made in self.controls.items(): made.observe(lambda change, name=name: self._move(name, change["new"]), "value")
+        for name, made in self.controls.items():
+            made.observe(lambda change, name=name: self._move(name, change["new"]), "value")
         row = dict(flex_flow="row wrap", align_items="center")
-        box = widgets.VBox([widgets.Box(list(self.buttons.values()), layout=row), widgets.Box(list(self.controls.values()), layout=row), self.status, self.plot])
+        rows = [widgets.Box([*made.values()], layout=row) for made in (self.buttons, self.controls)]
+        box = widgets.VBox([*rows, self.status, self.plot])
         box.add_class("mclrec-live")
         box.observe(lambda change: self.run.stop() if change["new"] is None else None, "comm")
         self.draw()
@@ -360,15 +419,19 @@ class LiveTrainer:
     def _say(self):
         run = self.run
         words = [run.state, f"batch {len(run.history)}"]
-        if run.history: words += [f"epoch {run.history[-1]['epoch']}", f"{1000 * run.history[-1]['seconds']:.0f} ms a batch"]
-        if run.history and run.waiting(): words.append("from the next reset on: " + ", ".join(said(*w) for w in run.waiting().items()))
+        if run.history:
+            last, waiting = run.history[-1], ", ".join(said(*change) for change in run.waiting().items())
+            words += [f"epoch {last['epoch']}", f"{1000 * last['seconds']:.0f} ms a batch"]
+            if waiting: words.append(f"from the next reset on: {waiting}")
         self.status.value = " · ".join(words)
 
     def close(self):
         "End the run and take the widgets away."
         self.run.stop()
         if self._box is not None:
-            for widget in (*self.buttons.values(), *self.controls.values(), self.status, self.plot, self._box): widget.close()
+            inside = (*self.buttons.values(), *self.controls.values(), self.status, self.plot)
+            for widget in (*inside, self._box): widget.close()
 
     def _repr_mimebundle_(self, include=None, exclude=None):
-        return {**self.box._repr_mimebundle_(), MIME: plain(curves_figure(self.recorded, "a recorded run")), "text/plain": self.caption}
+        still = plain(curves_figure(self.recorded, "a recorded run"))
+        return {**self.box._repr_mimebundle_(), MIME: still, "text/plain": self.caption}

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['LAMBDA_BETA', 'ELSEWHERE', 'encoder_objective', 'augmenter_objective', 'Views', 'make_views', 'contrastive_terms',
-           'MCLRec', 'parts', 'iteration', 'moves', 'moves_figure']
+           'MCLRec', 'parts', 'gone', 'iteration', 'moves', 'moves_figure']
 
 # %% ../nbs/2_the_method/10_meta_training.ipynb #bc23e294
 from typing import NamedTuple
@@ -19,9 +19,9 @@ from .encoder import Sequences, join
 from .model import EncoderRecommender, log
 from .regularizer import regularizer, regularizer_per_anchor
 
-# %% ../nbs/2_the_method/10_meta_training.ipynb #aea27206
+# %% ../nbs/2_the_method/10_meta_training.ipynb #00933364
 def encoder_objective(rec, cl1=0, cl2=0, R=0, lam=0, beta=0, gamma=0):
-    "L_0, what θ minimises: Eq. 6 and, with R, Eq. 14. The four terms and the weights of the last three → a number."
+    "L_0, what θ minimises: Eq. 6 and, with R, Eq. 14. Four terms, weights of the last three → a number."
     return rec + lam * cl1 + beta * cl2 + gamma * R
 
 # %% ../nbs/2_the_method/10_meta_training.ipynb #94ec43ce
@@ -131,43 +131,51 @@ class MCLRec(EncoderRecommender):
         phi = list(dict.fromkeys([*self.w1.parameters(), *self.w2.parameters()])), "lr_aug"
         return {"all": [theta, phi]} if self.settings["joint"] else {"encoder": [theta], "augmenters": [phi]}
 
-# %% ../nbs/2_the_method/10_meta_training.ipynb #ee088e13
+# %% ../nbs/2_the_method/10_meta_training.ipynb #7ac92e45
 def parts(model):
     "The parameters of an MCLRec by what they are for: {name: list of parameters}, augmenters last."
     encoder = model.encoder
-    norms = [encoder.norm, *(norm for block in encoder.blocks for norm in (block.norm_a, block.norm_y))]
-    found = {"items": [encoder.M], "positions": [encoder.P], "attention": [layer for block in encoder.blocks for layer in (block.QKV, block.O)],
-             "feed-forward": [layer for block in encoder.blocks for layer in (block.W1, block.W2)], "norms": norms, "w1": [model.w1], "w2": [model.w2]}
+    inside = lambda *names: [getattr(block, name) for block in encoder.blocks for name in names]
+    found = {"items": [encoder.M], "positions": [encoder.P], "attention": inside("QKV", "O"),
+             "feed-forward": inside("W1", "W2"), "norms": [encoder.norm, *inside("norm_a", "norm_y")],
+             "w1": [model.w1], "w2": [model.w2]}
     return {name: [p for module in modules for p in module.parameters()] for name, modules in found.items()}
 
-def iteration(model, views, lr=1e-3, lr_aug=1e-3, adam=True):
-    """One turn of Algorithm 1 on the views of a batch. Yields after each stage its group, its loss, and {part: how far it has moved} for `parts(model)`.
+def gone(parameters, before):
+    "The distance between two lists of tensors, each taken as one long vector."
+    return sum((p.detach() - b).square().sum() for p, b in zip(parameters, before)).sqrt().item()
 
-    `adam=False` steps as printed, θ ← θ - lr ∇L_0; else by an Adam that has just begun, as in the first batch of a training run.
+def iteration(model, views, lr=1e-3, lr_aug=1e-3, adam=True):
+    """One turn of Algorithm 1 on the views of a batch: yields each stage's group, loss, {part: how far moved}.
+
+    `adam=False` steps as printed, θ ← θ - lr ∇L_0; else by an Adam that has just begun, as a run's first batch.
     """
-    kind = torch.optim.Adam if adam else torch.optim.SGD
-    optimisers = {group: kind([{"params": ps, "lr": lr if rate == "lr" else lr_aug} for ps, rate in parts]) for group, parts in model.groups().items()}
+    kind, rates = torch.optim.Adam if adam else torch.optim.SGD, {"lr": lr, "lr_aug": lr_aug}
+    optimisers = {group: kind([{"params": ps, "lr": rates[rate]} for ps, rate in moved])
+                  for group, moved in model.groups().items()}
     for group, loss in model.stages():
         before = {name: [p.detach().clone() for p in ps] for name, ps in parts(model).items()}
         optimisers[group].zero_grad()
         L = loss(views)["loss"]
         L.backward(inputs=[p for part in optimisers[group].param_groups for p in part["params"]])
         optimisers[group].step()
-        yield group, L.item(), {name: sum((p.detach() - b).square().sum() for p, b in zip(ps, before[name])).sqrt().item() for name, ps in parts(model).items()}
+        yield group, L.item(), {name: gone(ps, before[name]) for name, ps in parts(model).items()}
 
-# %% ../nbs/2_the_method/10_meta_training.ipynb #12ebe65d
+# %% ../nbs/2_the_method/10_meta_training.ipynb #c06afe76
+from itertools import product
+
+# %% ../nbs/2_the_method/10_meta_training.ipynb #fea077e5
 def moves(batch, targets, n_items, lam=0.03, beta=0.1, seed=2020):
-    "What `moves_figure` shows: {(preset, training, step): [(group, loss, {part: how far}), …]}, one iteration of Algorithm 1 on a batch, dropout on."
+    "For `moves_figure`, an `iteration` of each kind: {(preset, training, step): [(group, loss, far), …]}."
     found = {}
-    for preset in MCLRec.PRESETS:
-        for joint in (False, True):
-            for adam in (True, False):
-                model = MCLRec(n_items, preset, seed, lam=lam, beta=beta, joint=joint).train()
-                found[preset, "joint" if joint else "meta", "Adam" if adam else "plain"] = list(iteration(model, model.views(batch, targets), adam=adam))
+    for preset, training, step in product(MCLRec.PRESETS, ("meta", "joint"), ("Adam", "plain")):
+        model = MCLRec(n_items, preset, seed, lam=lam, beta=beta, joint=training == "joint").train()
+        views = model.views(batch, targets)
+        found[preset, training, step] = list(iteration(model, views, adam=step == "Adam"))
     return found
 
 def moves_figure(moved, preset="official", training="meta", step="Adam"):
-    """How far each part of the model moves in each stage of one iteration: θ in blue, φ in vermilion, all of a part's parameters as one vector.
+    """How far each part of the model moves in each stage of one iteration: θ in blue, φ in vermilion.
 
     `moved`: from `moves`.
     """
@@ -178,6 +186,9 @@ def moves_figure(moved, preset="official", training="meta", step="Adam"):
     for k, (group, loss, far) in enumerate(stages):
         colors = [COLORS["augmenter" if name in ("w1", "w2") else "encoder"] for name in far]
         label = f"stage {k + 1}: {'θ and φ' if group == 'all' else 'θ' if group == 'encoder' else 'φ'}"
-        figure.add_bar(x=list(far), y=list(far.values()), name=label, marker=dict(color=colors, pattern_shape=["", "/", "x"][k], line_width=0),
-                       text=["" if v else "0" for v in far.values()], textposition="outside")
-    return styled(figure, f"{preset}, {training}, steps: {step}", "", "distance moved").update_layout(barmode="group", legend_orientation="h", legend_y=1.12)
+        zeros = dict(text=["" if distance else "0" for distance in far.values()], textposition="outside")
+        marker = dict(color=colors, pattern_shape=["", "/", "x"][k])
+        figure.add_bar(x=list(far), y=list(far.values()), name=label, marker=marker, **zeros)
+    styled(figure, f"{preset}, {training}, steps: {step}", "", "distance moved", height=400)
+    legend = dict(orientation="h", y=1, yanchor="bottom")
+    return figure.update_layout(barmode="group", legend=legend, margin_t=80)
