@@ -18,17 +18,24 @@ from .data import InputError, held_out
 from .encoder import Sequences, gather
 from .meta import make_views
 
-# %% ../nbs/2_the_method/13_views.ipynb #5b77f9eb
+# %% ../nbs/2_the_method/13_views.ipynb #53fa5c93
 def some_histories(data, n, count=60, seed=2020):
-    "What `count` users, drawn by `seed`, took before their test item, at most `n` items each: a ragged batch of at most `count` histories."
+    """What `count` users, drawn by `seed`, took before their test item, a ragged batch of histories.
+
+    Each is cut to its last `n` items; they are fewer than `count` where the users are.
+    Raises `InputError` if nobody has a test item.
+    """
     examples = held_out(data, "test", n)
     drawn = torch.randperm(len(examples.end), generator=torch.Generator().manual_seed(seed))[:count]
     items, start, end = (torch.from_numpy(x) for x in (data.items, examples.start, examples.end))
     return gather(items, start[drawn], end[drawn])
 
-# %% ../nbs/2_the_method/13_views.ipynb #c33a975f
+# %% ../nbs/2_the_method/13_views.ipynb #972b24fe
 class Snapshot(NamedTuple):
-    "The views of B people after so many `batches`, on the CPU: `h1`, `h2` from the encoder, `z1`, `z2` from the augmenters, each (B, d)."
+    """The views of B people after so many `batches`, on the CPU, each (B, d).
+
+    `h1`, `h2` come from the encoder, `z1`, `z2` from the augmenters.
+    """
     batches: int
     h1: torch.Tensor
     h2: torch.Tensor
@@ -36,8 +43,12 @@ class Snapshot(NamedTuple):
     z2: torch.Tensor
 
 def augmented_once(model, histories, seed=2020):
-    "Two views of each of B histories as `model` augments them in training (Eq. 4), drawn by `seed`: a ragged batch of 2B."
-    if not hasattr(model, "w1"): raise InputError(f"{model.name} has no augmenters; the views of this chapter are those of mclrec.")
+    """Two views of each of B histories as `model` augments them in training: a ragged batch of 2B.
+
+    Drawn by `seed`, with the model's own settings. Raises `InputError` for a model without augmenters.
+    """
+    if not hasattr(model, "w1"):
+        raise InputError(f"{model.name} has no augmenters; give a model of the kind mclrec.")
     generator = torch.Generator(model.device).manual_seed(seed)
     histories = Sequences(*(None if x is None else x.to(model.device) for x in histories))
     token = model.n_items + 1 if model.settings["mask_token"] else 0
@@ -53,14 +64,16 @@ def snapshot(model, augmented, batches=0):
         return Snapshot(batches, *(x.float().cpu() for x in (h1, h2, model.w1(h1), model.w2(h2))))
     finally: model.train(training)
 
-# %% ../nbs/2_the_method/13_views.ipynb #c18b5f95
+# %% ../nbs/2_the_method/13_views.ipynb #cd31cf8e
 def record(trainer, histories, at, seed=2020):
-    """Train, and yield a `Snapshot` of the views of `histories` after each of the batch counts `at` (0: before the first); ends after the last.
+    """Train, and yield a `Snapshot` of the views of `histories` after each of the batch counts `at`.
 
-    The augmentation is drawn once, by `seed`; training itself draws the same numbers as if nobody looked.
+    0 is before the first batch; training ends after the last count. The augmentation is drawn once, by
+    `seed`; training itself draws the same numbers as if nobody looked. Raises `InputError` for bad counts.
     """
     at, done = {*at}, 0
-    if not at or any(not isinstance(k, (int, np.integer)) or k < 0 for k in at): raise InputError(f"at={sorted(at, key=str)} must be whole numbers of batches, at least one, none below 0.")
+    if not at or any(not isinstance(k, (int, np.integer)) or k < 0 for k in at):
+        raise InputError(f"at={sorted(at, key=str)} must be whole numbers of batches, none below 0.")
     augmented = augmented_once(trainer.model, histories, seed)
     if 0 in at: yield snapshot(trainer.model, augmented)
     while done < max(at):
@@ -68,59 +81,79 @@ def record(trainer, histories, at, seed=2020):
             if done in at: yield snapshot(trainer.model, augmented, done)
             if done == max(at): return
 
-# %% ../nbs/2_the_method/13_views.ipynb #b6658f7e
+# %% ../nbs/2_the_method/13_views.ipynb #d41d84ef
 def _checked(*views):
-    "The views as float64 rows of length 1. Raises `InputError` if they are not (B, d), not alike in shape, or not finite."
+    "The views as float64 rows of length 1. Raises `InputError` if not all (B, d) or not finite."
     for x in views:
-        if x.ndim != 2 or not len(x) or x.shape != views[0].shape: raise InputError(f"views must be matrices of one shape, a row for each person, not {' and '.join(str(tuple(x.shape)) for x in views)}.")
-        if not torch.isfinite(x).all(): raise InputError("the views are not finite numbers; the weights are damaged, or the learning rate was too high.")
+        if x.ndim != 2 or not len(x) or x.shape != views[0].shape:
+            shapes = " and ".join(str(tuple(x.shape)) for x in views)
+            raise InputError(f"views must be matrices of one shape, a row for each person, not {shapes}.")
+        if not torch.isfinite(x).all():
+            raise InputError("the views are not finite numbers; train with lower learning rates.")
     return [F.normalize(x.double()) for x in views]
 
 def alignment(x, y):
-    "Mean squared distance of partners (Wang & Isola, 2020): (B, d), (B, d) → a number; 0 partners coincide, 2 unrelated, 4 opposite. Rows are scaled to length 1."
+    """Mean squared distance of partners (Wang & Isola, 2020): (B, d), (B, d) → a number.
+
+    Rows are scaled to length 1. 0: partners coincide; 2: as good as unrelated; 4: opposite.
+    """
     x, y = _checked(x, y)
     return ((x - y) ** 2).sum(1).mean().item()
 
-# %% ../nbs/2_the_method/13_views.ipynb #308b6a23
+# %% ../nbs/2_the_method/13_views.ipynb #48cb3ecf
 def uniformity(x, t=2):
-    "log of the mean of exp(-t · squared distance) over all pairs (Wang & Isola, 2020): (N, d) → a number; 0 all the same, lower is more spread. Rows are scaled to length 1."
+    """log of the mean of exp(-t · squared distance) over all pairs (Wang & Isola, 2020): (N, d) → a number.
+
+    0: all the same; the lower, the more spread. Rows are scaled to length 1.
+    """
     x, = _checked(x)
     if len(x) < 2: raise InputError("uniformity compares vectors with each other: it needs at least two.")
     squares = (2 - 2 * x @ x.T).clamp(min=0)
-    return (torch.logsumexp((-t * squares).fill_diagonal_(-torch.inf).flatten(), 0) - math.log(len(x) * (len(x) - 1))).item()
+    total = torch.logsumexp((-t * squares).fill_diagonal_(-torch.inf).flatten(), 0)
+    return total.item() - math.log(len(x) * (len(x) - 1))
 
-# %% ../nbs/2_the_method/13_views.ipynb #8eeed2b8
+# %% ../nbs/2_the_method/13_views.ipynb #749d6601
 def effective_rank(x):
-    "exp of the entropy of the normalised singular values (Roy & Vetterli, 2007): (N, d) → a number from 1 to min(N, d). Rows are scaled to length 1, the cloud is not centred."
+    """exp of the entropy of the normalised singular values (Roy & Vetterli, 2007): (N, d) → 1 … min(N, d).
+
+    Rows are scaled to length 1; the cloud is not centred, so that vectors all alike have rank 1.
+    """
     x, = _checked(x)
     s = torch.linalg.svdvals(x)
     if not s.sum(): raise InputError("all vectors are zero; they have no direction.")
     return torch.special.entr(s / s.sum()).sum().exp().item()
 
 def view_numbers(x, y):
-    "`alignment` of partners, `uniformity` and `effective rank` of all 2B vectors, by name: views (B, d), (B, d)."
+    "`alignment` of partners, `uniformity` and `effective rank` of all 2B vectors, by name: (B, d), (B, d)."
     both = torch.cat([x, y])
-    return {"alignment": alignment(x, y), "uniformity": uniformity(both), "effective rank": effective_rank(both)}
+    spread, rank = uniformity(both), effective_rank(both)
+    return {"alignment": alignment(x, y), "uniformity": spread, "effective rank": rank}
 
-# %% ../nbs/2_the_method/13_views.ipynb #1e7be736
+# %% ../nbs/2_the_method/13_views.ipynb #4c0c8cc7
 def project(snapshots, perplexity=30, seed=2020, iterations=400):
-    """One t-SNE map (scikit-learn) for all views in F snapshots of B people: (F, 4, B, 2), the views in the order h1, h2, z1, z2.
+    """One t-SNE map (scikit-learn) for all views in F snapshots of B people: (F, 4, B, 2), h1, h2, z1, z2.
 
-    Vectors are scaled to length 1 first. A vector that is the same at two moments has nearly the same place at both; places on two maps have nothing to do with each other.
+    Vectors are scaled to length 1 first. A vector that is the same at two moments has nearly the same place
+    at both; places on two maps have nothing to do with each other. Raises `InputError` for bad settings.
     """
     from sklearn.manifold import TSNE
     snapshots = list(snapshots)
     if not snapshots: raise InputError("there is no snapshot to project.")
     x = torch.cat(_checked(*(view for s in snapshots for view in s[1:]))).numpy()
-    if not 0 < perplexity < len(x): raise InputError(f"perplexity={perplexity} must be above 0 and below the number of points, {len(x)}.")
+    if not 0 < perplexity < len(x):
+        raise InputError(f"perplexity={perplexity} must be above 0 and below the number of points, {len(x)}.")
     if iterations < 250: raise InputError(f"iterations={iterations} must be at least 250.")
     shape = len(snapshots), 4, -1, 2
     if not np.ptp(x, axis=0).any(): return np.zeros((len(x), 2)).reshape(shape)
-    return TSNE(perplexity=perplexity, random_state=seed, init="pca", max_iter=iterations).fit_transform(x).astype(float).reshape(shape)
+    tsne = TSNE(perplexity=perplexity, random_state=seed, init="pca", max_iter=iterations)
+    return tsne.fit_transform(x).astype(float).reshape(shape)
 
-# %% ../nbs/2_the_method/13_views.ipynb #362284ca
+# %% ../nbs/2_the_method/13_views.ipynb #772d8b9d
 class Film(NamedTuple):
-    "A run to look at: `batches` at its F moments, `maps` (F, 4, B, 2) from `project`, and for \"h\" and \"z\" the `view_numbers` of each moment."
+    """A run to look at: `batches` at its F moments and `maps` (F, 4, B, 2) from `project`.
+
+    `numbers`: for "h" and "z" the `view_numbers` of each moment.
+    """
     batches: list
     maps: np.ndarray
     numbers: dict
@@ -129,45 +162,55 @@ def film(snapshots, perplexity=30, seed=2020, iterations=400):
     "The snapshots of a run, mapped and measured: a `Film`."
     snapshots = list(snapshots)
     maps = project(snapshots, perplexity, seed, iterations)
-    numbers = {"h": [view_numbers(s.h1, s.h2) for s in snapshots], "z": [view_numbers(s.z1, s.z2) for s in snapshots]}
-    return Film([s.batches for s in snapshots], maps, numbers)
+    h, z = [view_numbers(s.h1, s.h2) for s in snapshots], [view_numbers(s.z1, s.z2) for s in snapshots]
+    return Film([s.batches for s in snapshots], maps, {"h": h, "z": z})
 
-# %% ../nbs/2_the_method/13_views.ipynb #946c909d
+# %% ../nbs/2_the_method/13_views.ipynb #7fc58520
 _NAMES = {"h": "h̃", "z": "z̃"}
 
 def _joined(one, two):
-    "Coordinates of a line from each point of one (B, 2) to its partner in two (B, 2), a gap after each: x (3B), y (3B)."
-    gap = [None] * len(one)
-    return [[value for three in zip(a, b, gap) for value in three] for a, b in zip(one.T.round(2).tolist(), two.T.round(2).tolist())]
+    "Lines from each point of one (B, 2) to its partner in two (B, 2), a gap after each: x (3B), y (3B)."
+    gap, columns = [None] * len(one), zip(one.T.round(2).tolist(), two.T.round(2).tolist())
+    return [[value for three in zip(a, b, gap) for value in three] for a, b in columns]
+
+def _draw_pairs(figure, places, kind, axis, colored):
+    "Draw one kind of views, `places` (4, B, 2), into the panel `axis`, `colored` people in colours."
+    from mclrec.explore import COLORS, GREY
+    palette = [COLORS[c] for c in ("encoder", "augmenter", "positive", "negative", "paper", "official")]
+    (one, two), symbol = (places[2:], "circle") if kind == "z" else (places[:2], "diamond")
+    how = dict(xaxis="x" + axis, yaxis="y" + axis, mode="lines+markers", hoverinfo="skip", showlegend=False)
+
+    def draw(who, color, width, size, opacity):
+        x, y = _joined(one[who], two[who])
+        figure.add_scatter(x=x, y=y, **how, line=dict(color=color, width=width), opacity=opacity,
+                           marker=dict(color=color, size=size, symbol=symbol))
+
+    draw(slice(colored, None), GREY, .6, 4, .6)
+    for p in range(min(colored, len(one))): draw(slice(p, p + 1), palette[p % 6], 2, 9, 1)
 
 def _caption(numbers, kind, k):
-    values = numbers[kind][k]
-    return f"{_NAMES[kind]}: alignment {values['alignment']:.2f}, uniformity {values['uniformity']:.2f}, rank {values['effective rank']:.1f}"
+    align, spread, rank = numbers[kind][k].values()
+    return f"{_NAMES[kind]}: alignment {align:.2f}, uniformity {spread:.2f}, rank {rank:.1f}"
 
-# %% ../nbs/2_the_method/13_views.ipynb #615ab978
+# %% ../nbs/2_the_method/13_views.ipynb #7020bf42
 def views_over_time_figure(films, batches, left, right, views="z", colored=6):
-    """The views of two runs after so many batches, side by side, each on its run's own t-SNE map; partners are joined, `colored` people have colours.
+    """The views of two runs after so many batches, side by side, each on its run's own t-SNE map.
 
-    `films`: `Film` by name, of which `left` and `right` are shown. `views`: "z", "h" or "both". The three numbers above each map are measured on the vectors.
+    `films`: `Film` by name, of which `left` and `right` are shown. `views`: "z", "h" or "both". Partners
+    are joined, `colored` people have colours. The numbers above each map are measured on the vectors.
     """
     import plotly.graph_objects as go
-    from mclrec.explore import COLORS, GREY, styled
+    from mclrec.explore import GREY, styled
     kinds, figure = ["z", "h"] if views == "both" else [views], go.Figure()
-    palette = [COLORS[c] for c in ("encoder", "augmenter", "positive", "negative", "paper", "official")]
-    for axis, name in (("", left), ("2", right)):
-        k = films[name].batches.index(batches)
-        for kind in kinds:
-            one, two = films[name].maps[k, 2:] if kind == "z" else films[name].maps[k, :2]
-            symbol = "circle" if kind == "z" else "diamond"
-            place = dict(xaxis="x" + axis, yaxis="y" + axis, mode="lines+markers", hoverinfo="skip", showlegend=False)
-            x, y = _joined(one[colored:], two[colored:])
-            figure.add_scatter(x=x, y=y, **place, line=dict(color=GREY, width=.6), marker=dict(color=GREY, size=4, symbol=symbol), opacity=.6)
-            for p, color in zip(range(min(colored, len(one))), palette * colored):
-                x, y = _joined(one[p:p + 1], two[p:p + 1])
-                figure.add_scatter(x=x, y=y, **place, line=dict(color=color, width=2), marker=dict(color=color, size=9, symbol=symbol))
-        text = "<br>".join([f"<b>{name}</b>", *(_caption(films[name].numbers, kind, k) for kind in kinds)])
-        figure.add_annotation(text=text, x=.24 if not axis else .76, y=1, xref="paper", yref="paper", xanchor="center", yanchor="bottom", showarrow=False, font_size=12)
-        low, high = films[name].maps.min() - 3, films[name].maps.max() + 3
-        frame = dict(range=[low, high], visible=True, showticklabels=False, zeroline=False, showgrid=False, showline=True, mirror=True, linecolor=GREY)
-        figure.update_layout({f"xaxis{axis}": dict(frame, domain=[0, .48] if not axis else [.52, 1]), f"yaxis{axis}": dict(frame, anchor="x" + axis)})
-    return styled(figure, f"after {batches} batches", height=480).update_layout(margin=dict(l=20, r=20, t=110, b=20))
+    for axis, name, side in (("", left, [0, .48]), ("2", right, [.52, 1])):
+        film, k = films[name], films[name].batches.index(batches)
+        for kind in kinds: _draw_pairs(figure, film.maps[k], kind, axis, colored)
+        text = "<br>".join([f"<b>{name}</b>", *(_caption(film.numbers, kind, k) for kind in kinds)])
+        figure.add_annotation(text=text, x=sum(side) / 2, y=1, xref="paper", yref="paper", xanchor="center",
+                              yanchor="bottom", showarrow=False, font_size=12)
+        frame = dict(range=[film.maps.min() - 3, film.maps.max() + 3], showticklabels=False, zeroline=False,
+                     showgrid=False, showline=True, mirror=True, linecolor=GREY)
+        across, up = {**frame, "domain": side}, {**frame, "anchor": "x" + axis}
+        figure.update_layout({f"xaxis{axis}": across, f"yaxis{axis}": up})
+    figure = styled(figure, f"after {batches} batches", height=480)
+    return figure.update_layout(margin=dict(l=20, r=20, t=110, b=20))
