@@ -13,6 +13,7 @@ import ast
 import json
 import re
 import sys
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
@@ -60,14 +61,13 @@ def headings(text):
     return [(len(level), words.strip()) for level, words in re.findall(r"^(#+) (.*)$", text, re.M)]
 
 
+@cache
 def documented(code):
     "(name, docstring) of every public function and class of a module's text, methods as Class.method."
-    for node in ast.parse(code).body:
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
-            yield node.name, ast.get_docstring(node) or ""
-            for inner in node.body if isinstance(node, ast.ClassDef) else []:
-                if isinstance(inner, ast.FunctionDef) and not inner.name.startswith("_"):
-                    yield f"{node.name}.{inner.name}", ast.get_docstring(inner) or ""
+    things = [("", node) for node in ast.parse(code).body]
+    things += [(f"{c.name}.", node) for _, c in things if isinstance(c, ast.ClassDef) and not c.name.startswith("_") for node in c.body]
+    things = [(outer, node) for outer, node in things if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_")]
+    return [(outer + node.name, ast.get_docstring(node) or "") for outer, node in things]
 
 
 def body(cell):
