@@ -101,8 +101,9 @@ def entries(path, notebook):
             if m := mark.match(first):
                 kind, what = m[1], named(m[2])
                 if not what:
-                    yield None, f"`{first}` names no equation", place
-                if kind == "check" and not re.search(r"^\s*(assert|with pytest|test_\w+\()", code, re.M):
+                    if re.search(r"\d", m[2]):
+                        yield None, f"`{first}` names no equation", place
+                elif kind == "check" and not re.search(r"^\s*(assert|with pytest|test_\w+\()", code, re.M):
                     yield None, f"`{first}` asserts nothing", place
                 elif kind == "control" and not any(PLOTLY in out.get("data", {}) for out in cell.get("outputs", [])):
                     yield None, f"`{first}` shows no figure", place

@@ -91,8 +91,9 @@ export default { render({ model, el }) {
   const place = document.createElement("div"), trouble = document.createElement("pre");
   el.style.width = "100%";
   el.append(place, trouble);
-  let drawing = false, again = false;
+  let drawing = false, again = false, width = 0;
   async function draw() {
+    if (!place.clientWidth) return;
     if (drawing) { again = true; return; }
     drawing = true;
     const Plotly = await plotly;
@@ -107,10 +108,11 @@ export default { render({ model, el }) {
     } while (again);
     drawing = false;
   }
+  const room = new ResizeObserver(() => { if (place.clientWidth !== width) { width = place.clientWidth; draw(); } });
+  room.observe(place);
   model.on("change:figure", draw);
   model.on("change:error", draw);
-  draw();
-  return () => { model.off("change:figure", draw); model.off("change:error", draw); plotly.then(p => p.purge(place)); };
+  return () => { room.disconnect(); model.off("change:figure", draw); model.off("change:error", draw); plotly.then(p => p.purge(place)); };
 } };
 """
 

@@ -80,7 +80,7 @@ def test_what_is_taken_away_is_missed(cell, was, now, missing):
     (3, dict(source="# check: Eq. 7, Algorithm 1\nf(1)"), "asserts nothing"),
     (4, dict(outputs=[]), "shows no figure"),
     (3, dict(source="x = 1\n# check: Eq. 7, Algorithm 1\nassert x"), "must be the first line"),
-    (3, dict(source="# check: the sevenths\nassert 1"), "names no equation"),
+    (3, dict(source="# check: Eq 7\nassert 1"), "names no equation"),
     (3, dict(source="# check: Eq. 17\nassert 1"), "the paper has no Eq. 17"),
 ])
 def test_a_mark_that_does_not_hold_is_named(cell, change, says):
