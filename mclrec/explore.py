@@ -35,18 +35,18 @@ def _dark(color):
 def chips(rows, title="", height=None):
     """Rows of named chips as a figure: `rows` is {label: [(text, color), …]}, drawn from the left; color None leaves only an outline."""
     import plotly.graph_objects as go
-    figure, width = go.Figure(), max([len(row) for row in rows.values()] + [8])
+    figure, shapes, width = go.Figure(), [], max([len(row) for row in rows.values()] + [8])
     room = max(2, 96 // width)                                          # letters that fit on a chip
     for y, row in enumerate(rows.values()):
         for x, (text, color) in enumerate(row):
-            figure.add_shape(type="rect", x0=x + .04, x1=x + .96, y0=y - .36, y1=y + .36, layer="below",
-                             fillcolor=color or "rgba(0,0,0,0)", line=dict(color=color or GREY, width=1))
+            shapes.append(dict(type="rect", x0=x + .04, x1=x + .96, y0=y - .36, y1=y + .36, layer="below",
+                               fillcolor=color or "rgba(0,0,0,0)", line=dict(color=color or GREY, width=1)))
         names = [str(text) for text, _ in row]
         short = [name if len(name) <= room else name[:room - 1] + "…" for name in names]
         ink = [GREY if color is None else "white" if _dark(color) else "black" for _, color in row]
         figure.add_scatter(x=[x + .5 for x in range(len(row))], y=[y] * len(row), mode="text", text=short, textfont_color=ink,
                            hovertext=names, hoverinfo="text", showlegend=False)
-    styled(figure, title, height=height or 90 + 46 * len(rows)).update_layout(margin_l=110)
+    styled(figure, title, height=height or 90 + 46 * len(rows)).update_layout(margin_l=110, shapes=shapes)
     figure.update_xaxes(visible=False, range=[0, width])
     return figure.update_yaxes(tickvals=list(range(len(rows))), ticktext=list(rows), range=[len(rows) - .5, -.5], showgrid=False, zeroline=False)
 
