@@ -103,7 +103,7 @@ def entries(path, notebook):
                 if not what:
                     if re.search(r"\d", m[2]):
                         yield None, f"`{first}` names no equation", place
-                elif kind == "check" and not re.search(r"^\s*(assert|with pytest|test_\w+\()", code, re.M):
+                elif kind == "check" and not re.search(r"^\s*(assert\b|\S*\bassert_\w+\(|with pytest\.raises)", code, re.M):
                     yield None, f"`{first}` asserts nothing", place
                 elif kind == "control" and not any(PLOTLY in out.get("data", {}) for out in cell.get("outputs", [])):
                     yield None, f"`{first}` shows no figure", place

@@ -104,7 +104,7 @@ def renew(playground, chosen, wanted):
         if not wanted(): return
     tell(1, "; ".join(f"{name}: {s.error}" for name, s in playground.sections.items() if s.error) or "ready")
 
-# %% ../nbs/2_the_method/14_playground.ipynb #dc8da45b
+# %% ../nbs/2_the_method/14_playground.ipynb #03f0ba75
 _OPEN = weakref.WeakSet()
 
 class Playground:
@@ -117,16 +117,15 @@ class Playground:
         import ipywidgets as widgets
         self.prepare, self.sections = prepare, {}
         self.work = Latest(lambda chosen, wanted: renew(self, chosen, wanted))
-        row = dict(flex_flow="row wrap", align_items="center")
         self.controls = {name: widgets.Dropdown(options=values, description=name, layout=dict(width="14em")) for name, values in grid.items()}
-        self.progress, self.status = widgets.FloatProgress(value=1, max=1, layout=dict(width="8em")), widgets.HTML()
-        self.bar = widgets.Box([*self.controls.values(), self.progress, self.status], layout=row)
+        self.stage = prepare(lambda share: True, **self.chosen)
+        self.progress = widgets.FloatProgress(value=1, max=1, layout=dict(width="8em"))
+        self.status = widgets.HTML(" · ".join(map(str, self.chosen.values())) + ": ready")
+        self.bar = widgets.Box([*self.controls.values(), self.progress, self.status], layout=dict(flex_flow="row wrap", align_items="center"))
         for name, made in self.controls.items():
             made.add_class(f"mclrec-choice-{name}")
             made.observe(lambda change: self.work.ask(self.chosen), "value")
         self.status.add_class("mclrec-status")
-        self.stage = prepare(lambda share: True, **self.chosen)
-        self.status.value = " · ".join(map(str, self.chosen.values())) + ": ready"
         _OPEN.add(self)
 
     @property
@@ -147,6 +146,7 @@ class Playground:
         self.work.stop()
         for section in self.sections.values(): section.close()
 
+# %% ../nbs/2_the_method/14_playground.ipynb #34f617df
 @atexit.register
 def _stop_all():
     "A thread inside torch when Python goes down would take the process down with a crash."

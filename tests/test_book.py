@@ -50,8 +50,13 @@ def unbalanced(text):
     paragraphs = [paragraph for outside in pieces[::2] for paragraph in re.split(r"\n\s*\n", outside)]
     inline = [paragraph for paragraph in paragraphs if paragraph.count("$") % 2]
     formulas = pieces[1::2] + [f for paragraph in paragraphs for f in paragraph.split("$")[1::2] if paragraph not in inline]
-    braces = [f for f in formulas if len(re.findall(r"(?<!\\)\{", f)) != len(re.findall(r"(?<!\\)\}", f)) or f.count(r"\left") != f.count(r"\right")]
+    braces = [f for f in formulas if len(re.findall(r"(?<!\\)\{", f)) != len(re.findall(r"(?<!\\)\}", f)) or unmatched(f)]
     return [piece[piece.rindex("$"):][:40] for piece in inline] + [f[:40] for f in braces]
+
+
+def unmatched(formula):
+    r"Whether a formula has more \left than \right, or the other way round."
+    return len(re.findall(r"\\left(?![a-z])", formula)) != len(re.findall(r"\\right(?![a-z])", formula))
 
 
 @pytest.mark.parametrize("path", TAUGHT, ids=name)
@@ -96,7 +101,7 @@ def test_parts_one_and_two_are_read_in_six_minutes():
 
 @pytest.mark.parametrize("text, faults", [
     ("so $a$ and $b$", 0), ("$a", 1), ("$$a$$ and $b$", 0), ("$$a", 1), ("it costs \\$5", 0), ("`$HOME` is $x$", 0), ("```sh\necho $X\n```\n$x$", 0),
-    ("$\\frac{a}{b$", 1), ("$\\{1\\}$ and $\\lbrace$", 0), ("$a\n\nb$", 2), ("$\\left(a\\right.$", 0), ("$\\left(a$", 1),
+    ("$\\frac{a}{b$", 1), ("$\\{1\\}$ and $\\lbrace$", 0), ("$a\n\nb$", 2), ("$\\left(a\\right.$", 0), ("$\\left(a$", 1), ("$a\\leftarrow b$", 0),
 ])
 def test_what_counts_as_a_formula_that_does_not_close(text, faults):
     assert len(unbalanced(text)) == faults
