@@ -104,7 +104,7 @@ def renew(playground, chosen, wanted):
         if not wanted(): return
     tell(1, "; ".join(f"{name}: {s.error}" for name, s in playground.sections.items() if s.error) or "ready")
 
-# %% ../nbs/2_the_method/14_playground.ipynb #03f0ba75
+# %% ../nbs/2_the_method/14_playground.ipynb #3f57c5fa
 _OPEN = weakref.WeakSet()
 
 class Playground:
@@ -115,8 +115,7 @@ class Playground:
     """
     def __init__(self, prepare, **grid):
         import ipywidgets as widgets
-        self.prepare, self.sections = prepare, {}
-        self.work = Latest(lambda chosen, wanted: renew(self, chosen, wanted))
+        self.prepare, self.sections, self.work = prepare, {}, Latest(lambda *asked: renew(self, *asked))
         self.controls = {name: widgets.Dropdown(options=values, description=name, layout=dict(width="14em")) for name, values in grid.items()}
         self.stage = prepare(lambda share: True, **self.chosen)
         self.progress = widgets.FloatProgress(value=1, max=1, layout=dict(width="8em"))
