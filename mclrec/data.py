@@ -130,9 +130,9 @@ def shades(data):
     depth = (times.argsort().argsort() + 1) / data.n_items    # by rank
     return {i: "#" + f"{round(235 - 175 * k):02x}" * 3 for i, k in zip(data.item_ids, depth.tolist())}
 
-# %% ../nbs/1_the_problem/01_data.ipynb #9f47573e
+# %% ../nbs/1_the_problem/01_data.ipynb #d35945cb
 def history_figure(data, user, color="aisle", width=8):
-    """A history as named chips, `width` a row: the colour says the aisle, the kitchen or how often an item is taken.
+    """A history as named chips, `width` a row, coloured by aisle, by kitchen or by how often an item is taken.
 
     `user`: an id. `color`: "aisle" and "kitchen" are known of the toy shop's products; any other item, and
     with "times taken" every item, is a shade of grey.
@@ -147,7 +147,8 @@ def history_figure(data, user, color="aisle", width=8):
     figure = chips(rows, f"shopper {user}: {len(row)} items, oldest first", 150 + 44 * len(rows))
     kind = {"aisle": aisle_of, "kitchen": kitchen_of}.get(color, lambda item: None)
     for name, c in dict((kind(item), c) for item, c in zip(row, paint) if c).items():
-        figure.add_scatter(x=[None], y=[None], mode="markers", name=name, marker=dict(color=c, symbol="square", size=12))
+        square = dict(color=c, symbol="square", size=12)
+        figure.add_scatter(x=[None], y=[None], mode="markers", name=name, marker=square)
     return figure.update_layout(showlegend=any(paint), legend=dict(orientation="h", y=0, yanchor="top"))
 
 # %% ../nbs/1_the_problem/01_data.ipynb #f0aadbfb
@@ -185,7 +186,7 @@ def prefixes(data, n=50):
     return _examples(data, users, data.offsets[users] + 1 + nth, n)
 
 def held_out(data, split="test", n=50):
-    """One example for each user with at least three items: the last is the `test` target, the second last `valid`.
+    """One example for each user with at least three items: last is the `test` target, second last `valid`.
 
     Raises `InputError` if `split` is neither, or if nobody has three items.
     """

@@ -267,19 +267,23 @@ class EncoderRecommender(Recommender):
 # %% ../nbs/1_the_problem/05_a_model.ipynb #1bd89061
 from .ranking import list_figure
 
-# %% ../nbs/1_the_problem/05_a_model.ipynb #cd4c8ea7
+# %% ../nbs/1_the_problem/05_a_model.ipynb #fb1e3e94
 def ranked_list_figure(model, data, user, k=10, exclude_seen=False, split="test", most=20):
-    """What `model` puts first for `user` (an id) of `data`, the `split` item in green, seen items grey; HR@k and NDCG@k above.
+    """What `model` puts first for `user` (an id) of `data`: `split` item green, seen items grey, HR and NDCG above.
 
-    The rank is over all items. Raises `InputError` for an unknown user, and for a target or history the model does not know.
+    The rank is over all items. Raises `InputError` for an unknown user, one with fewer than three items, and for a
+    target or a whole history that the model does not know.
     """
     u, seen_as = data.user_number(user), Translated(model, data)
     examples = held_out(data, split)
-    if u not in examples.users: raise InputError(f"user {user!r} has fewer than three items and is not ranked.")
-    end = examples.end[np.flatnonzero(examples.users == u)[0]]
-    past, target = (x[x > 0] for x in np.split(seen_as.number[data.offsets[u]:end + 1], [-1]))
-    if not len(past) or not len(target): raise InputError(f"the model knows no item of the history or not the target of user {user!r}.")
+    if u not in examples.users:
+        raise InputError(f"user {user!r} has fewer than three items and is not ranked; choose another.")
+    place = examples.end[np.flatnonzero(examples.users == u)[0]]
+    past, target = (x[x > 0] for x in np.split(seen_as.number[data.offsets[u]:place + 1], [-1]))
+    if not len(past) or not len(target):
+        raise InputError(f"the model knows no item of the history of user {user!r}, or not the target; choose another.")
     whose = None if seen_as.users is None else seen_as.users[[u]]
-    (_, scores), = score_batches(model, torch.from_numpy(past), [max(0, len(past) - model.n)], [len(past)], whose)
+    start, end = [max(0, len(past) - model.n)], [len(past)]
+    (_, scores), = score_batches(model, torch.from_numpy(past), start, end, whose)
     names = model.vocabulary if model.vocabulary is not None else data.item_ids
     return list_figure(scores[0].cpu(), names, int(target[0]) - 1, past - 1, k, exclude_seen, most)

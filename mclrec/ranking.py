@@ -84,26 +84,30 @@ def top_k(scores, k):
     value, column = torch.sort(scores, dim=1, descending=True, stable=True)
     return value[:, :k], column[:, :k]
 
-# %% ../nbs/1_the_problem/04_ranking.ipynb #77cbafc9
+# %% ../nbs/1_the_problem/04_ranking.ipynb #c02e776d
 def list_figure(scores, names, target, seen=(), k=10, exclude_seen=False, most=20):
-    """The `most` best items of one row of scores (items,), the truth in green, seen items grey, beyond `k` pale; HR and NDCG above.
+    """The `most` best of one row of scores (items,): truth green, seen items grey, beyond `k` pale; HR, NDCG above.
 
-    `target`: its column. `seen`: columns of what was taken before, left out with `exclude_seen`.
+    `names`: of each column. `target`: the truth's column. `seen`: columns of what was taken before, left out
+    with `exclude_seen`. A truth that is not among the `most` is added below with its rank.
     """
     import plotly.graph_objects as go
     from mclrec.explore import COLORS, styled
     seen, scores = sorted(set(map(int, seen))), torch.as_tensor(scores, dtype=torch.float64).clone()
-    out = (torch.zeros(len(seen), dtype=torch.int64), torch.tensor(seen, dtype=torch.int64)) if exclude_seen else None
+    columns = torch.tensor(seen, dtype=torch.int64)
+    out = (torch.zeros_like(columns), columns) if exclude_seen else None
     place, truth = rank(scores[None], torch.tensor([target]), out).item(), str(names[target])
     got = metrics(torch.tensor([place]), (k,))
-    order = np.lexsort((np.arange(len(scores)) == target, -scores.numpy()))          # the truth after its equals
-    shown = [(r, c, scores[c].item()) for r, c in enumerate(order[:most].tolist(), 1) if scores[c] > -torch.inf]
+    order = np.lexsort((np.arange(len(scores)) == target, -scores.numpy()))    # the truth after its equals
+    best = [c for c in order[:most].tolist() if scores[c] > -torch.inf]
+    shown = [(r, c, scores[c].item()) for r, c in enumerate(best, 1)]
     if place != MISS and place > most: shown.append((place, target, scores[target].item()))
     kind = ["positive" if c == target else "floor" if c in seen else "encoder" for _, c, _ in shown]
-    bars = go.Bar(x=[v for _, _, v in shown], orientation="h", marker=dict(color=[COLORS[name] for name in kind]))
-    bars.update(y=list(range(len(shown))), marker_opacity=[1 if r <= k else .35 for r, _, _ in shown])
+    bars = go.Bar(x=[v for _, _, v in shown], y=list(range(len(shown))), orientation="h")
+    bars.marker.update(color=[COLORS[name] for name in kind], opacity=[1 if r <= k else .35 for r, _, _ in shown])
     where = f"{truth} has rank {place}" if place != MISS else f"{truth} was taken before: a miss"
     title = f"{where}: HR@{k} = {got[f'HR@{k}']:.0f}, NDCG@{k} = {got[f'NDCG@{k}']:.2f}"
-    labels = [f"{names[c]} {r}" for r, c, _ in shown]
+    labels = [f"{r}  {names[c]}" for r, c, _ in shown]
     figure = styled(go.Figure(bars), title, "score", height=130 + 22 * len(shown))
-    return figure.update_yaxes(tickvals=list(range(len(shown))), ticktext=labels, autorange="reversed", showgrid=False)
+    figure.update_yaxes(tickvals=list(range(len(shown))), ticktext=labels, showgrid=False)
+    return figure.update_yaxes(autorange="reversed")

@@ -65,14 +65,14 @@ def kitchen_of(item_id):
     "The kitchen to which `item_id` of the toy shop belongs; `None` for anything the shop does not sell."
     return _PLACE.get(item_id, (None, None))[1]
 
-# %% ../nbs/1_the_problem/02_toy_shop.ipynb #ca112352
+# %% ../nbs/1_the_problem/02_toy_shop.ipynb #85a4212d
 TINTS = dict(zip([*AISLES, *KITCHENS],
                  "#d8b365 #f6e8a8 #7fbf7b #f4a6b8 #c7877a #92c5de "
                  "#d9d2b0 #b9ce5a #e89c66 #b6a4d6 #e7b7dc #bdbdbd "
                  "#8fc98b #9db7e8 #e3a1a1 #e8d27a #d3a6dd".split()))
 
 def tint(item_id, by="aisle"):
-    "The colour for the 'aisle' or 'kitchen' of `item_id` in a figure; `None` for what the toy shop does not sell."
+    "The colour of the aisle or kitchen of `item_id` in a figure; `None` for what the toy shop does not sell."
     return TINTS.get(aisle_of(item_id) if by == "aisle" else kitchen_of(item_id))
 
 # %% ../nbs/1_the_problem/02_toy_shop.ipynb #1447ef87
