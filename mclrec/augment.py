@@ -88,7 +88,7 @@ def insert(batch, count, similar, n, generator):
 OPERATORS = ("crop", "mask", "reorder", "substitute", "insert")
 
 def trace(L, operator, ratio, generator, n=50):
-    """A view of a history of length `L`, told by places: k stood k-th, 0 was masked, L + k is most like the k-th.
+    """A view of a history of length `L`, as places: k stood k-th, 0 was masked, L + k is most like the k-th.
 
     `operator` is one of `OPERATORS`, `ratio` its share of the places; at most `n` are kept. Returns a list.
     Raises `InputError` for another operator.
@@ -124,8 +124,8 @@ def draw_operators(B, choices, distinct, generator, device="cpu"):
 def augment(batch, operator, generator, crop_ratio=0.5, mask_ratio=0.5, reorder_ratio=0.8, token=0):
     """One view of each sequence (Eq. 4): `operator` (B,) is 0 to crop it, 1 to mask, 2 to reorder.
 
-    `crop_ratio` of a sequence is kept, `mask_ratio` of it replaced by `token`, `reorder_ratio` shuffled. Token 0 is
-    left out of the result wherever nobody would read it.
+    `crop_ratio` of a sequence is kept, `mask_ratio` of it replaced by `token`, `reorder_ratio` shuffled.
+    Token 0 is left out of the result wherever nobody would read it.
     """
     L, none = batch.lengths, torch.zeros_like(batch.lengths)
     view = crop(batch, torch.where(operator == 0, share(L, crop_ratio), L), generator)
@@ -135,13 +135,14 @@ def augment(batch, operator, generator, crop_ratio=0.5, mask_ratio=0.5, reorder_
 
 # %% ../nbs/2_the_method/06_augmentation.ipynb #c9767320
 def views_figure(data, similar=None, user=0, pair="crop and mask", crop_ratio=0.5, mask_ratio=0.5,
-                 reorder_ratio=0.8, substitute_ratio=0.1, insert_ratio=0.4, masked_by="gap", draw=1, longest=8):
+                 reorder_ratio=0.8, substitute_ratio=0.1, insert_ratio=0.4, masked_by="gap", draw=1,
+                 longest=8):
     """A history and its two views (Eq. 4): shade is the place in the history, an outline a gap.
 
-    `data`: `Interactions`; of user number `user` the first `longest` items are shown. `similar` (items + 2,): the item
-    most like each, for substitute and insert, whose items are vermilion. `pair`: 'A and B', each one of `OPERATORS`,
-    or drawn from the first three, 'different' or 'independent'. `masked_by`: 'gap' or 'token'. `draw` seeds what is
-    random. Raises `InputError` where `similar` is needed and missing.
+    `data`: `Interactions`; of user number `user` the first `longest` items are shown. `similar` (items + 2,):
+    the item most like each, for substitute and insert, whose items are vermilion. `pair`: 'A and B', each one
+    of `OPERATORS`, or drawn from the first three, 'different' or 'independent'. `masked_by`: 'gap' or 'token'.
+    `draw` seeds what is random. Raises `InputError` where `similar` is needed and missing.
     """
     from mclrec.explore import chips
     generator = torch.Generator().manual_seed(draw)
