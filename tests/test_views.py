@@ -31,7 +31,7 @@ def cloud(rows, d, seed, stretch=1.0):
 
 
 def run(seed=3, **settings):
-    return Trainer(MCLRec(SHOP.n_items, seed=seed, **{**SMALL, **settings}), SHOP, seed=seed, batch_size=64)
+    return Trainer(MCLRec(SHOP.n_items, seed=seed, **{**SMALL, **settings}), SHOP, seed=seed, batch_size=512)
 
 
 @given(st.integers(2, 30), st.integers(2, 12), st.integers(0, 1000), st.sampled_from([1e-3, 1.0, 50.0]))
