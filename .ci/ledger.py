@@ -144,7 +144,7 @@ def faults(notebooks):
 def link(place):
     "A Markdown link to a place, from a notebook in nbs/. A heading with a formula in it has no address of its own."
     words = place.heading.replace("`", "")
-    anchor = "" if "$" in words or words == place.title or not words else "#" + quote(words.replace(" ", "-"), safe="-.,'!?")
+    anchor = "" if "$" in words or words == place.title or not words else "#" + quote(words.replace(" ", "-"), safe="-.,:'!?")
     text = f"`{place.name}`" if place.name else words if "$" not in words else place.title
     return f"[{text}]({place.path}{anchor})"
 
