@@ -19,7 +19,7 @@ help:
 	@echo "make outputs          run the chapters whose code has changed and keep what they show (ARGS='nbs/…ipynb' runs those named)"
 	@echo "make readme           write README.md from nbs/index.ipynb"
 	@echo "make clean-notebooks  strip from the notebooks what must not be committed"
-	@echo "make check            fail unless notebooks are clean and mclrec/ and README.md are what they say"
+	@echo "make check            fail unless notebooks are clean, mclrec/ and README.md are what they say, and the ledger is complete"
 	@echo "make build            make the wheel and the source archive in dist/"
 
 # The stamp makes the second `make lab` quick; a change in what is required makes it stale.
@@ -61,6 +61,7 @@ clean-notebooks: $(READY)
 check: $(READY)
 	$(BIN)/python .ci/check_notebooks.py
 	$(BIN)/python .ci/readme.py --check
+	$(BIN)/python .ci/ledger.py
 
 build: $(READY)
 	rm -rf build dist

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['COLORS', 'GREY', 'SYMBOLS', 'MIME', 'styled', 'chips', 'spoken', 'with_slider', 'live_plot', 'control', 'plain',
-           'Explorable', 'explorable']
+           'box_of', 'Explorable', 'explorable']
 
 # %% ../nbs/5_in_practice/55_explorables.ipynb #a44238aa
 import json
@@ -86,13 +86,16 @@ export default { initialize({ model }) {
   plotly.give(module.exports);
 } };
 """
+
+# %% ../nbs/5_in_practice/55_explorables.ipynb #c5acc80a
 _PLOT = _SHARED + """
 export default { render({ model, el }) {
   const place = document.createElement("div"), trouble = document.createElement("pre");
   el.style.width = "100%";
   el.append(place, trouble);
-  let drawing = false, again = false;
+  let drawing = false, again = false, width = 0;
   async function draw() {
+    if (!place.clientWidth) return;
     if (drawing) { again = true; return; }
     drawing = true;
     const Plotly = await plotly;
@@ -107,10 +110,11 @@ export default { render({ model, el }) {
     } while (again);
     drawing = false;
   }
+  const room = new ResizeObserver(() => { if (place.clientWidth !== width) { width = place.clientWidth; draw(); } });
+  room.observe(place);
   model.on("change:figure", draw);
   model.on("change:error", draw);
-  draw();
-  return () => { model.off("change:figure", draw); model.off("change:error", draw); plotly.then(p => p.purge(place)); };
+  return () => { room.disconnect(); model.off("change:figure", draw); model.off("change:error", draw); plotly.then(p => p.purge(place)); };
 } };
 """
 
@@ -159,6 +163,22 @@ def plain(figure):
     "A Plotly figure as JSON, for an output of that kind."
     return json.loads(figure.to_json()) | {"config": {"displayModeBar": False}}
 
+def box_of(shown):
+    "The widgets of an `Explorable`: its controls in a row, the live figure, the caption; leaves `controls` and `plot` with it."
+    import ipywidgets as widgets
+    shown.controls = {name: control(name, values) for name, values in shown.grid.items()}
+    shown.plot = live_plot(shown.draw(), shown.caption)
+    for made in shown.controls.values(): made.observe(lambda change: shown.redraw(), "value")
+    row = list(shown.controls.values())
+    if shown.play:
+        clock = widgets.Play(min=0, max=len(shown.grid[shown.play]) - 1, interval=400)
+        widgets.jslink((clock, "value"), (shown.controls[shown.play], "index"))
+        row.insert(0, clock)
+    box = widgets.VBox([widgets.Box(row, layout=dict(flex_flow="row wrap", align_items="center")), shown.plot, widgets.HTML(f"<small>{shown.caption}</small>")])
+    box.add_class("mclrec-explorable")
+    return box
+
+# %% ../nbs/5_in_practice/55_explorables.ipynb #2d58e2f4
 class Explorable:
     """A figure function and the grid of values its arguments may take, one control each.
 
@@ -178,22 +198,8 @@ class Explorable:
 
     @property
     def box(self):
-        if self._box is None: self._box = self._make_box()
+        if self._box is None: self._box = box_of(self)
         return self._box
-
-    def _make_box(self):
-        import ipywidgets as widgets
-        self.controls = {name: control(name, values) for name, values in self.grid.items()}
-        self.plot = live_plot(self.draw(), self.caption)
-        for made in self.controls.values(): made.observe(lambda change: self.redraw(), "value")
-        row = list(self.controls.values())
-        if self.play:
-            clock = widgets.Play(min=0, max=len(self.grid[self.play]) - 1, interval=400)
-            widgets.jslink((clock, "value"), (self.controls[self.play], "index"))
-            row.insert(0, clock)
-        box = widgets.VBox([widgets.Box(row, layout=dict(flex_flow="row wrap", align_items="center")), self.plot, widgets.HTML(f"<small>{self.caption}</small>")])
-        box.add_class("mclrec-explorable")
-        return box
 
     def draw(self):
         "The figure for where the controls stand, kept as `shown`."
@@ -208,6 +214,7 @@ class Explorable:
     def _repr_mimebundle_(self, include=None, exclude=None):
         return {**self.box._repr_mimebundle_(), MIME: plain(with_slider(self.figure, self.grid, self.play)), "text/plain": self.caption}
 
+# %% ../nbs/5_in_practice/55_explorables.ipynb #2d58e2f5
 def explorable(figure, /, *, play=None, **grid):
     """Show `figure(**arguments)`, each argument under a control with the values that `grid` gives it.
 

@@ -36,6 +36,7 @@ def serve(folder):
     "JupyterLab on a copy of the book in `folder`: yields its address and token, stops it at the end."
     shutil.copy(ROOT / "settings.ini", folder)
     shutil.copytree(ROOT / "nbs", folder / "nbs", ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
+    shutil.copytree(ROOT / ".ci", folder / ".ci", ignore=shutil.ignore_patterns("__pycache__"))  # the ledger page is made by it
     port, token = free_port(), secrets.token_hex(16)
     base = f"http://127.0.0.1:{port}"
     # A fresh configuration, so that what a developer has set up for herself does not decide the outcome.

@@ -34,3 +34,18 @@ def test_a_figure_is_drawn_again_after_the_page_is_reloaded(open_notebook):
     controls = notebook.explorables()
     assert controls == [["mclrec-control-k", "mclrec-control-scale"]]
     assert notebook.move(0, "mclrec-control-scale") is not None
+
+
+WIDTHS = """[...document.querySelectorAll('.js-plotly-plot')].map(p => [p.querySelector('.main-svg').clientWidth, p.clientWidth])"""
+
+
+def test_a_figure_fills_its_place_at_once_and_when_that_changes(open_notebook):
+    "A figure that was drawn before the page had made room for it came out at Plotly's own 700 pixels."
+    notebook = open_notebook("nbs/5_in_practice/55_explorables.ipynb")
+    notebook.run_all()
+    notebook.page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells')")
+    notebook.settle()
+    notebook.explorables()
+    notebook.page.wait_for_function(f"{WIDTHS}.every(([drawn, room]) => drawn === room)", timeout=5000)
+    notebook.page.set_viewport_size({"width": 900, "height": 900})
+    notebook.page.wait_for_function(f"{WIDTHS}.every(([drawn, room]) => drawn === room && drawn < 800)", timeout=5000)
