@@ -4,9 +4,10 @@
     python benchmarks/field.py beauty results --runs /tmp/field --rows sasrec:shared mclrec:official --seeds 2020
 
 Runs stay in the folder given by --runs: what is finished there is not trained again, what was cut goes on where it stopped.
-OUT is one .json file with a short row a run, or a folder for one whole record a run.
+EPOCHS are at most so many; left out, what the command line takes. OUT is one .json file with a short row a run, or a folder for one whole record a run.
 """
 import argparse
+import contextlib
 import json
 import shutil
 import sys
@@ -27,7 +28,7 @@ def rows():
     return shared + ["mclrec:paper"]
 
 
-def trained(data, model, preset, seed, runs, more):
+def trained(data, model, preset, seed, runs, epochs=None):
     "The record of one run, trained or taken from what is there."
     folder = runs / f"{data}-{model}-{preset}-{seed}"
     kept = folder.with_suffix(".json")
@@ -35,7 +36,9 @@ def trained(data, model, preset, seed, runs, more):
     begun = (folder / "config.json").exists()
     if folder.exists() and not begun: shutil.rmtree(folder)
     settings = [] if begun else ["--preset", preset, "--seed", str(seed), "--set", f"metric={METRIC}"]
-    code = command(["train", data, "--model", model, "--out", str(folder), *settings, *(["--resume"] if begun else []), *more, "--json"])
+    more = [*(["--resume"] if begun else []), *(["--epochs", epochs] if epochs else [])]
+    with contextlib.redirect_stdout(sys.stderr):
+        code = command(["train", data, "--model", model, "--out", str(folder), *settings, *more])
     if code: sys.exit(code)
     result = record(folder, load(data))
     kept.write_text(json.dumps(result, indent=1) + "\n")
@@ -51,7 +54,7 @@ def together(records):
     how = {key: value for key, value in learners[0]["fit"].items() if key != "seed"}
     assert all({**r["fit"], "seed": 0} == {**how, "seed": 0} for r in learners), "these runs were not trained in one way"
     return {"data": first["data"], "protocol": PROTOCOL, "fit": how, "versions": first["versions"],
-            "settings": {f"{r['model']}:{r['preset']}": {"n_items": r["n_items"], **r["settings"]} for r in records},
+            "settings": {f"{r['model']}:{r['preset']}": r["settings"] for r in records},
             "runs": [{**{key: r[key] for key in ("model", "preset", "seed", "best_epoch", "seconds", "test")},
                       "valid": [epoch["valid"][METRIC] for epoch in r["epochs"]]} for r in records]}
 
@@ -61,15 +64,14 @@ def main():
     p.add_argument("data")
     p.add_argument("out", type=Path, metavar="OUT")
     p.add_argument("--runs", type=Path, required=True, metavar="FOLDER", help="where the runs are kept")
-    p.add_argument("--rows", nargs="+", default=rows(), metavar="MODEL:PRESET")
+    p.add_argument("--rows", nargs="+", default=rows(), metavar="MODEL:PRESET[:EPOCHS]", help="by default every model as it is compared in the book")
     p.add_argument("--seeds", nargs="+", type=int, default=[2020, 2021, 2022, 2023, 2024])
-    p.add_argument("--epochs", type=int, help="at most so many (by default what the command line takes)")
     args = p.parse_args()
-    more = ["--epochs", str(args.epochs)] if args.epochs else []
     records = []
     for seed in args.seeds:
         for row in args.rows:
-            records.append(trained(args.data, *row.split(":"), seed, args.runs, more))
+            model, preset, *epochs = row.split(":")
+            records.append(trained(args.data, model, preset, seed, args.runs, *epochs))
             print(line(records[-1]), flush=True)
     if args.out.suffix == ".json": args.out.write_text(one_row_a_line(together(records)) + "\n")
     else:
