@@ -10,12 +10,13 @@ ACTIVE := PATH="$(CURDIR)/$(BIN):$$PATH"
 # JupyterLab refuses to start as root, which is what one is in most containers.
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help venv lab test test-notebooks test-python export readme clean-notebooks check build
+.PHONY: help venv lab test test-notebooks test-python export outputs readme clean-notebooks check build
 
 help:
 	@echo "make lab              open the book in JupyterLab (ARGS='--no-browser --port 9999' are handed on)"
 	@echo "make test             run the notebooks' own checks, then pytest (ARGS='-k ranking' are handed on)"
 	@echo "make export           write mclrec/ from the notebooks"
+	@echo "make outputs          run the chapters whose code has changed and keep what they show (ARGS='nbs/…ipynb' runs those named)"
 	@echo "make readme           write README.md from nbs/index.ipynb"
 	@echo "make clean-notebooks  strip from the notebooks what must not be committed"
 	@echo "make check            fail unless notebooks are clean and mclrec/ and README.md are what they say"
@@ -46,6 +47,10 @@ test-python: $(READY)
 
 export: $(READY)
 	$(BIN)/nbdev_export
+
+outputs: $(READY)
+	$(ACTIVE) python .ci/outputs.py $(ARGS)
+	$(BIN)/python .ci/check_notebooks.py --fix
 
 readme: $(READY)
 	$(BIN)/python .ci/readme.py

@@ -102,8 +102,10 @@ def fingerprint(data):
 
 def versions():
     "What the numbers of a run may depend on."
-    return {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__, "machine": platform.machine(), "threads": torch.get_num_threads()}
+    return {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__,
+            "machine": platform.machine(), "threads": torch.get_num_threads()}
 
+# %% ../nbs/5_in_practice/52_runs.ipynb #33b7ba59
 SAVED = {"config.json", "vocabulary.json", "model.safetensors"}
 
 def write_model(model, folder):

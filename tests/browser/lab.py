@@ -10,6 +10,8 @@ import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
+from playwright.sync_api import TimeoutError
+
 ROOT = Path(__file__).resolve().parents[2]
 
 CHROMIUM_FLAGS = [
@@ -53,10 +55,12 @@ def serve(folder):
 
 
 def configure(folder):
-    "No news: JupyterLab would ask the network for it, and its question about that covers the page."
-    page = folder / "labconfig" / "page_config.json"
-    page.parent.mkdir(parents=True)
-    page.write_text('{"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": true}}')
+    "What the tests need of JupyterLab. No news: JupyterLab would ask the network for it, and its question about that covers the page."
+    labconfig = folder / "labconfig"
+    labconfig.mkdir(parents=True)
+    (labconfig / "page_config.json").write_text('{"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": true}}')
+    # Cells out of sight are drawn too, so that a test need not scroll.
+    (labconfig / "default_setting_overrides.json").write_text('{"@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"}}')
 
 
 def await_answer(url, process, log, seconds=60):
@@ -89,20 +93,46 @@ for _widget in list(_instances.values()):
     for _out in getattr(_widget, "outputs", ()):
         if _out["output_type"] == "error":
             print("in a widget:", _out["ename"] + ":", _out["evalue"])
+    if getattr(_widget, "error", ""):
+        print("in a figure:", _widget.error)
 """
+
+# The n-th explorable of a page, and all that its figures show.
+BOX = "const box = document.querySelectorAll('.mclrec-explorable')[n];"
+SHOWN = "JSON.stringify([...box.querySelectorAll('.js-plotly-plot')].map(p => [p.data, p.layout]))"
+
+# Notes when the reader did something and when the figure answered.
+WATCH = f"""n => {{
+  {BOX}
+  const before = {SHOWN};
+  window.acted = window.answered = null;
+  for (const event of ['keydown', 'click', 'change'])
+    box.addEventListener(event, () => {{ window.acted ??= performance.now(); }}, {{ capture: true, once: true }});
+  const run = window.watching = (window.watching || 0) + 1;
+  (function look() {{
+    if (run !== window.watching) return;
+    const now = {SHOWN};
+    if (now !== before && now !== '[]') window.answered = performance.now();
+    else requestAnimationFrame(look);
+  }})();
+}}"""
 
 
 class Notebook:
     "One notebook, open in JupyterLab on a page of Chromium."
 
     def __init__(self, page, base, token, path):
-        self.page = page
+        self.page, self.path = page, path
         page.goto(f"{base}/lab/tree/{path}?token={token}&reset")
-        page.wait_for_function(
+        self.ready()
+
+    def ready(self):
+        "Wait until the notebook is there and its kernel idle."
+        self.page.wait_for_function(
             """path => window.jupyterapp?.shell.currentWidget?.context?.path === path
                  && jupyterapp.shell.currentWidget.context.isReady
                  && jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status === 'idle'""",
-            arg=path,
+            arg=self.path,
             timeout=60_000,
         )
 
@@ -134,6 +164,35 @@ class Notebook:
             }""",
             code,
         )
+
+    def explorables(self):
+        "The names of the controls of each explorable on the page, once all its figures are drawn."
+        self.page.wait_for_function("""[...document.querySelectorAll('.mclrec-explorable')].every(box => box.querySelector('.js-plotly-plot .main-svg'))""")
+        names = "c => [...c.classList].find(name => name.startsWith('mclrec-control-'))"
+        return self.page.evaluate(f"""[...document.querySelectorAll('.mclrec-explorable')].map(box => [...box.querySelectorAll('[class*=mclrec-control-]')].map({names}))""")
+
+    def move(self, n, control, way=0):
+        """Move a control of the n-th explorable, one way or the other, as a reader would.
+
+        Milliseconds until its figure had changed; None if it did not within three seconds.
+        """
+        place = self.page.locator(".mclrec-explorable").nth(n).locator(f".{control}")
+        self.page.evaluate(WATCH, n)
+        if place.locator(".noUi-handle").count():
+            place.locator(".noUi-handle").press(("ArrowRight", "ArrowLeft")[way])
+        elif place.locator("select").count():
+            choices = place.locator("select option").all_text_contents()
+            at = place.locator("select").evaluate("s => s.selectedIndex")
+            place.locator("select").select_option(index=(at + (1, -1)[way]) % len(choices))
+        elif place.locator(".widget-toggle-button").count():
+            place.locator(".widget-toggle-button:not(.mod-active)").nth((0, -1)[way]).click()
+        else:
+            place.locator("input, button").first.click()
+        try:
+            self.page.wait_for_function("window.answered !== null", timeout=3000)
+        except TimeoutError:
+            return None
+        return self.page.evaluate("window.answered - window.acted")
 
     def faults(self):
         "Every error that a reader would have met, a line or a traceback each."

@@ -1,4 +1,4 @@
-"""Every chapter, opened in JupyterLab and run from top to bottom, as a reader does."""
+"""Every chapter, opened in JupyterLab, run from top to bottom, and every control in it moved, as a reader does."""
 import pytest
 from lab import ROOT
 
@@ -6,7 +6,16 @@ CHAPTERS = sorted(p.relative_to(ROOT).as_posix() for p in ROOT.glob("nbs/**/*.ip
 
 
 @pytest.mark.parametrize("path", CHAPTERS)
-def test_runs_top_to_bottom(open_notebook, path):
+def test_runs_and_every_control_changes_its_figure(open_notebook, path):
     notebook = open_notebook(path)
     notebook.run_all()
+    assert notebook.faults() == []
+    unmoved = [
+        (n, control)
+        for n, controls in enumerate(notebook.explorables())
+        for control in controls
+        if notebook.move(n, control) is None and notebook.move(n, control, way=1) is None
+    ]
+    assert unmoved == []
+    notebook.settle()
     assert notebook.faults() == []
