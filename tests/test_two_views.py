@@ -149,6 +149,18 @@ def test_bad_settings_are_said(name, settings):
         made(name, **settings)
 
 
+@pytest.mark.parametrize("wrong", [dict(mask_ratio=1.0), dict(mask_ratio=-0.1), dict(reorder_ratio=1.1), dict(lam=-0.1)], ids=str)
+@pytest.mark.parametrize("name", ["mclrec", "cl4srec", "coserec", "iclrec", "srma", "lma4rec"])
+def test_what_no_view_can_be_made_with_is_refused_by_every_model_of_views(name, wrong):
+    with pytest.raises(InputError, match=next(iter(wrong))):
+        model_class(name)(9, **wrong)
+
+
+@pytest.mark.parametrize("name", ["mclrec", "cl4srec"])
+def test_everything_may_be_masked_with_a_token_to_read(name):
+    model_class(name)(9, mask_ratio=1.0, mask_token=True)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_what_decides_when_to_stop(name):
     assert [made(name, preset).metric for preset in ("shared", "authors")] == [("NDCG@10", None), ("NDCG@20", None)]

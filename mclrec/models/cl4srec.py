@@ -7,8 +7,7 @@ __all__ = ['CL4SRec']
 
 # %% ../../nbs/3_the_field/27_cl4srec.ipynb #0d415020
 from ..contrast import info_nce
-from ..data import InputError
-from ..meta import make_views
+from ..meta import check_views, make_views
 from ..model import EncoderRecommender
 
 # %% ../../nbs/3_the_field/27_cl4srec.ipynb #f880f1b1
@@ -24,17 +23,13 @@ class CL4SRec(EncoderRecommender):
 
     def __init__(self, n_items, preset=None, seed=2020, **settings):
         super().__init__(n_items, preset, seed, **settings)
-        s = self.settings
-        if s["tau"] <= 0: raise InputError(f"tau={s['tau']} must be above 0.")
-        if s["lam"] < 0: raise InputError(f"lam={s['lam']} must be 0 or more.")
-        for key in ("crop_ratio", "mask_ratio", "reorder_ratio"):
-            if not 0 <= s[key] <= 1: raise InputError(f"{key}={s[key]} must be from 0 to 1.")
+        check_views(self.settings)
 
     @property
     def metric(self): return ("MRR@10", 4) if self.preset == "authors" else super().metric
 
     def views(self, batch, targets, index=None):
-        return make_views(batch, targets, self.settings, self.n_items + 1 if self.settings["mask_token"] else 0, self.generator)
+        return make_views(batch, targets, self.settings, self.n_items, self.generator)
 
     def stages(self): return [("encoder", self.loss)]
 

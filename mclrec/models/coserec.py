@@ -14,7 +14,8 @@ from ..augment import augment, insert, share, substitute
 from ..contrast import info_nce
 from ..data import InputError
 from ..encoder import gather, join, positions_of, within
-from .sasrec import SASRec, every_position_bce, whole
+from ..meta import check_views
+from .sasrec import SASRec, whole
 
 # %% ../../nbs/3_the_field/28_coserec.ipynb #ecd18a88
 def correlations(users, items, n_items):
@@ -81,9 +82,7 @@ class TwoViews(SASRec):
 
     def __init__(self, n_items, preset=None, seed=2020, **settings):
         super().__init__(n_items, preset, seed, **settings)
-        for key, value in self.settings.items():
-            if key.endswith("_ratio") and value is not None and not 0 <= value <= 1: raise InputError(f"{key}={value} must be from 0 to 1.")
-        if self.settings["lam"] < 0: raise InputError(f"lam={self.settings['lam']} must not be negative.")
+        check_views(self.settings)
 
     @property
     def metric(self): return ("NDCG@20", None) if self.preset == "authors" else super().metric
@@ -103,11 +102,6 @@ class TwoViews(SASRec):
         every = self.settings["every_position"]
         x = self.encoder(join([batch, view1, view2]), every=every)
         return x.split([len(b.items) if every else len(b.lengths) for b in (batch, view1, view2)])
-
-    def rec(self, h, batch, targets):
-        "L_rec from the histories' vectors."
-        if not self.settings["every_position"]: return self.next_item_loss(h, targets)
-        return every_position_bce(h, batch, targets, self.encoder.M.weight, self.n_items, self.generator)
 
     def compared(self, x, batch):
         "What two views are compared by: (B, d), or (B, n·d) with `every_position`."

@@ -12,6 +12,7 @@ from ..augment import uniform
 from ..contrast import info_nce, partners, similarities
 from ..data import InputError
 from ..encoder import gather, join
+from ..meta import check_views
 from ..model import EncoderRecommender
 
 # %% ../../nbs/3_the_field/31_duorec.ipynb #c0e6561a
@@ -45,8 +46,7 @@ class DuoRec(EncoderRecommender):
     def __init__(self, n_items, preset=None, seed=2020, **settings):
         super().__init__(n_items, preset, seed, **settings)
         s = self.settings
-        if s["tau"] <= 0: raise InputError(f"tau={s['tau']} must be above 0.")
-        if s["lam"] < 0: raise InputError(f"lam={s['lam']} must be 0 or more.")
+        check_views(s)
         if s["mode"] not in ("us_x", "un", "su", "us"): raise InputError(f"mode={s['mode']!r} must be 'us_x', 'un', 'su' or 'us'.")
 
     @property

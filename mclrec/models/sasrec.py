@@ -53,11 +53,12 @@ class SASRec(EncoderRecommender):
     def examples(self, data): return whole(data, self.n) if self.settings["every_position"] else super().examples(data)
     def stages(self): return [("encoder", self.loss)]
 
-    def recommendation_loss(self, batch, targets):
-        "L_rec: Eq. 3 on the last position or, with `every_position`, the binary one on all."
-        if not self.settings["every_position"]: return self.next_item_loss(self.encode(batch), targets)
-        return every_position_bce(self.encoder(batch, every=True), batch, targets, self.encoder.M.weight, self.n_items, self.generator)
+    def rec(self, h, batch, targets):
+        "L_rec: Eq. 3 from the last positions' vectors `h` (B, d) or, with `every_position`, the binary one from all (T, d)."
+        if not self.settings["every_position"]: return self.next_item_loss(h, targets)
+        return every_position_bce(h, batch, targets, self.encoder.M.weight, self.n_items, self.generator)
 
     def loss(self, views):
-        rec = self.recommendation_loss(*views)
+        batch, targets = views
+        rec = self.rec(self.encoder(batch, every=self.settings["every_position"]), batch, targets)
         return {"loss": rec, "rec": rec}
