@@ -56,7 +56,7 @@ def start_as_authors(model, generator):
 
 # %% ../../nbs/3_the_field/24_caser.ipynb #b6d0e26d
 class ConvolutionalNet(Recommender):
-    "`across` filters of each height 1 … n over the whole width of the last n items, `down` over the whole height."
+    "Filters on the last n items: `across` of each height 1 … n, full width; `down` of full height, one wide."
     knows_users = True
     DEFAULTS = dict(d=64, n=5, across=8, down=4, dropout=0.4, targets=1, negatives=0)
 
