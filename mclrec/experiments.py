@@ -23,11 +23,13 @@ def find_results(start="."):
     here = Path(start).resolve()
     for folder in (here, *here.parents):
         if (folder / "results" / "paper.json").is_file(): return folder / "results"
-    raise InputError(f"{here}: neither here nor above lies a folder results with the records; they come with a clone of the book.")
+    raise InputError(f"{here}: neither here nor above lies a folder results with the records; they come with "
+                     f"a clone of the book.")
 
 # %% ../nbs/4_the_evidence/40_table_3_read_again.ipynb #b5adafeb
 class Result(NamedTuple):
-    "What was recorded of a run. `test`: {'seen_in' or 'seen_out': {metric: value}}; `valid`: what training watched, an epoch each; `seed`: None if it is not known."
+    """What was recorded of a run. `test`: {'seen_in' or 'seen_out': {metric: value}}; `valid`: what training
+    watched, an epoch each; `seed`: None if it is not known."""
     data: str
     model: str
     preset: str
@@ -40,29 +42,40 @@ class Result(NamedTuple):
 def as_result(record, data):
     "One record, long or short, as a `Result`; `data` is the data set's name."
     valid = record.get("valid") or [epoch["valid"][record["fit"]["metric"]] for epoch in record["epochs"]]
-    return Result(data, *(record[key] for key in ("model", "preset", "seed", "test")), valid, record.get("best_epoch"), record.get("seconds"))
+    return Result(data, *(record[key] for key in ("model", "preset", "seed", "test")), valid,
+                  record.get("best_epoch"), record.get("seconds"))
 
 # %% ../nbs/4_the_evidence/40_table_3_read_again.ipynb #7a576c05
 def read_results(folder, data=None):
-    """The runs recorded in the .json files of `folder`, a list of `Result`, in the order of the files; with `data`, those on the data set of that name.
+    """The runs recorded in the .json files of `folder`, a list of `Result`, in the order of the files; with
+    `data`, those on the data set of that name.
 
-    Files that record no run are passed over. Raises `InputError` for a file that is damaged, or if a run stands there twice.
+    Files that record no run are passed over. Raises `InputError` for a file that is damaged, or if a run
+    stands there twice.
     """
     found = {}
     for path in sorted(Path(folder).glob("*.json")):
         kept = read_json(path)
-        try: new = [as_result(r, kept["data"]["name"]) for r in kept.get("runs", [kept] if "test" in kept else [])]
-        except (KeyError, TypeError) as e: raise InputError(f"{path}: is not a record of runs ({type(e).__name__}: {e}); make it again with benchmarks/.") from None
+        try:
+            new = [as_result(r, kept["data"]["name"]) for r in kept.get("runs",
+                [kept] if "test" in kept else [])]
+        except (KeyError, TypeError) as e:
+            raise InputError(f"{path}: is not a record of runs ({type(e).__name__}: {e}); make it again with "
+                             f"benchmarks/.") from None
         for result in new:
-            if result[:4] in found: raise InputError(f"{path}: has {' '.join(map(str, result[:4]))}, which another file has too; remove one of them.")
+            if result[:4] in found:
+                raise InputError(f"{path}: has {' '.join(map(str, result[:4]))}, which another file has too; "
+                                 f"remove one of them.")
             found[result[:4]] = result
     return [result for result in found.values() if data in (None, result.data)]
 
 # %% ../nbs/4_the_evidence/40_table_3_read_again.ipynb #401d1a0d
 def read_paper(folder):
-    "Table 3 as printed, from `paper.json` in `folder`: {data set: {model: {metric: value}}}, and the printed names of the models."
+    """Table 3 as printed, from `paper.json` in `folder`: {data set: {model: {metric: value}}}, and the
+    printed names of the models."""
     paper = read_json(Path(folder) / "paper.json")
-    columns = {data: {model: {metric: row[k] for metric, row in rows.items()} for k, model in enumerate(paper["models"])} for data, rows in paper["table3"].items()}
+    columns = {data: {model: {metric: row[k] for metric, row in rows.items()}
+                      for k, model in enumerate(paper["models"])} for data, rows in paper["table3"].items()}
     return columns, paper["models"]
 
 # %% ../nbs/4_the_evidence/40_table_3_read_again.ipynb #e6d43c23
@@ -70,13 +83,15 @@ def text_table(head, rows):
     "Rows of cells under their `head` as text, the first column flush left, the others right."
     cells = [[str(cell) for cell in row] for row in (head, *rows)]
     wide = [max(map(len, column)) for column in zip(*cells)]
-    return "\n".join("  ".join([row[0].ljust(wide[0]), *(c.rjust(w) for c, w in zip(row[1:], wide[1:]))]) for row in cells)
+    return "\n".join("  ".join([row[0].ljust(wide[0]), *(c.rjust(w) for c, w in zip(row[1:], wide[1:]))])
+                     for row in cells)
 
 # %% ../nbs/4_the_evidence/40_table_3_read_again.ipynb #17851327
 STEPS = ((1, 5), (6, 10), (11, 20))
 
 def step_of(column, first, last, half=5e-5):
-    """Hits at ranks `first` … `last` and what they add to NDCG, from one column {metric: value}: (hits, gained, least, most).
+    """Hits at ranks `first` … `last` and what they add to NDCG, from one column {metric: value}: (hits,
+    gained, least, most).
 
     `least` and `most`: what that many hits could add, when each number may be off by `half`.
     """
@@ -93,17 +108,20 @@ def impossible(column, half=5e-5):
         if not least <= gained <= most: found.append((first, last))
     return found
 
-# %% ../nbs/4_the_evidence/40_table_3_read_again.ipynb #ab3cf384
+# %% ../nbs/4_the_evidence/40_table_3_read_again.ipynb #63e7f6dd
 def repeated(data, split="test"):
-    "Of the users who are ranked, the share whose held-out item is in their history already, and the share who took it just before."
+    """Of the users who are ranked, the share whose held-out item is in their history already, and the share
+    who took it just before."""
     asked = held_out(data, split)
     targets, before = data.items[asked.end], data.items[asked.end - 1]
-    again = [target in data.items[first:end] for target, first, end in zip(targets, data.offsets[asked.users], asked.end)]
+    again = [target in data.items[first:end] for target, first, end in zip(targets, data.offsets[asked.users],
+        asked.end)]
     return float(mean(again)), float((targets == before).mean())
 
-# %% ../nbs/4_the_evidence/40_table_3_read_again.ipynb #886f899e
+# %% ../nbs/4_the_evidence/40_table_3_read_again.ipynb #fa8b7a1d
 def by_seed(results, metric="NDCG@10", protocol="seen_in"):
-    "One metric of the runs by who was run: {(model, preset): {seed: value}}. `protocol`: 'seen_in' or 'seen_out'."
+    """One metric of the runs by who was run: {(model, preset): {seed: value}}. `protocol`: 'seen_in' or
+    'seen_out'."""
     values = {}
     for r in results: values.setdefault((r.model, r.preset), {})[r.seed] = r.test[protocol][metric]
     return values
@@ -113,29 +131,34 @@ def mean_and_deviation(values):
     values = list(values)
     return mean(values), stdev(values) if len(values) > 1 else None
 
-# %% ../nbs/4_the_evidence/40_table_3_read_again.ipynb #8fc42dc9
+# %% ../nbs/4_the_evidence/40_table_3_read_again.ipynb #ae1f5db3
 def kendall(a, b):
-    "Kendall's τ of two {name: value} over the names they share: pairs in the same order less pairs in opposite order, by all pairs. Ties count for neither."
+    """Kendall's τ of two {name: value} over the names they share: pairs in the same order less pairs in
+    opposite order, by all pairs. Ties count for neither."""
     shared = sorted(a.keys() & b.keys())
     if len(shared) < 2: raise InputError("two orders can be compared if they share at least two names.")
     signs = [(a[i] - a[j]) * (b[i] - b[j]) for i, j in combinations(shared, 2)]
     return (sum(s > 0 for s in signs) - sum(s < 0 for s in signs)) / len(signs)
 
-# %% ../nbs/4_the_evidence/40_table_3_read_again.ipynb #7d6bf96d
+# %% ../nbs/4_the_evidence/40_table_3_read_again.ipynb #61792ca7
 def paired(a, b):
     "The differences a - b of two {seed: value}, for the seeds they share, in order."
     return [a[seed] - b[seed] for seed in sorted(a.keys() & b.keys())]
 
 def sign_flips(differences):
-    """How surprising differences would be if neither side were better: of all ways to give each one a sign, the share whose sum is at least as far from 0.
+    """How surprising differences would be if neither side were better: of all ways to give each one a sign,
+    the share whose sum is at least as far from 0.
 
     The exact sign-flip test, two-sided; with n differences the least it can say is 2 / 2ⁿ. n at most 20.
     """
-    if not 1 <= len(differences) <= 20: raise InputError(f"{len(differences)} differences: give from 1 to 20.")
-    seen, sums = abs(sum(differences)), [abs(sum(s * abs(d) for s, d in zip(signs, differences))) for signs in product((1, -1), repeat=len(differences))]
+    if not 1 <= len(differences) <= 20:
+        raise InputError(f"{len(differences)} differences: give from 1 to 20.")
+    seen = abs(sum(differences))
+    sums = [abs(sum(s * abs(d) for s, d in zip(signs, differences)))
+            for signs in product((1, -1), repeat=len(differences))]
     return sum(x >= seen - 1e-12 for x in sums) / len(sums)
 
-# %% ../nbs/4_the_evidence/40_table_3_read_again.ipynb #165a5d12
+# %% ../nbs/4_the_evidence/40_table_3_read_again.ipynb #23061ed1
 def chance(share, people):
     "The standard error of a share counted on so many people: √(p (1 - p) / m)."
     return sqrt(share * (1 - share) / people)

@@ -62,7 +62,7 @@ class LayeredViews(TwoViews):
 
 # %% ../../nbs/3_the_field/32_srma.ipynb #0e6b4e21
 class Advised(LayeredViews):
-    "With `complement` > 0, after `pretrain` epochs a frozen copy, `before`, stays behind and all begins anew."
+    "With `complement` > 0, after `pretrain` epochs a frozen copy, `before`, stays and all begins anew."
     DEFAULTS = dict(LayeredViews.DEFAULTS, complement=0.0, pretrain=20)
 
     def __init__(self, n_items, preset=None, seed=2020, **settings):
