@@ -56,7 +56,12 @@ def together(records):
     return {"data": first["data"], "protocol": PROTOCOL, "fit": how, "versions": first["versions"],
             "settings": {f"{r['model']}:{r['preset']}": r["settings"] for r in records},
             "runs": [{**{key: r[key] for key in ("model", "preset", "seed", "best_epoch", "seconds", "test")},
-                      "valid": [epoch["valid"][METRIC] for epoch in r["epochs"]]} for r in records]}
+                      "valid": [epoch["valid"][METRIC] for epoch in r["epochs"]], "losses": losses(r["epochs"][-1])} for r in records]}
+
+
+def losses(epoch):
+    "The loss terms in the record of an epoch."
+    return {name: value for name, value in epoch.items() if name not in ("epoch", "valid", "seconds", "seconds_training")}
 
 
 def main():

@@ -26,24 +26,28 @@ def find_results(start="."):
     raise InputError(f"{here}: neither here nor above lies a folder results with the records; they come with "
                      f"a clone of the book.")
 
-# %% ../nbs/4_the_evidence/40_table_3_read_again.ipynb #b5adafeb
+# %% ../nbs/4_the_evidence/40_table_3_read_again.ipynb #c20ca411
 class Result(NamedTuple):
     """What was recorded of a run. `test`: {'seen_in' or 'seen_out': {metric: value}}; `valid`: what training
-    watched, an epoch each; `seed`: None if it is not known."""
+    watched, an epoch each; `losses`: the terms of its last epoch; `seed`: None if it is not known."""
     data: str
     model: str
     preset: str
     seed: int | None
     test: dict
     valid: list
+    losses: dict
     best_epoch: int | None
     seconds: float | None
 
 def as_result(record, data):
     "One record, long or short, as a `Result`; `data` is the data set's name."
     valid = record.get("valid") or [epoch["valid"][record["fit"]["metric"]] for epoch in record["epochs"]]
-    return Result(data, *(record[key] for key in ("model", "preset", "seed", "test")), valid,
-                  record.get("best_epoch"), record.get("seconds"))
+    last = record["epochs"][-1] if record.get("epochs") else record.get("losses", {})
+    losses = {name: value for name, value in last.items()
+              if name not in ("epoch", "valid", "seconds", "seconds_training")}
+    named = (record[key] for key in ("model", "preset", "seed", "test"))
+    return Result(data, *named, valid, losses, record.get("best_epoch"), record.get("seconds"))
 
 # %% ../nbs/4_the_evidence/40_table_3_read_again.ipynb #7a576c05
 def read_results(folder, data=None):
@@ -131,7 +135,7 @@ def mean_and_deviation(values):
     values = list(values)
     return mean(values), stdev(values) if len(values) > 1 else None
 
-# %% ../nbs/4_the_evidence/40_table_3_read_again.ipynb #ae1f5db3
+# %% ../nbs/4_the_evidence/40_table_3_read_again.ipynb #ec3a4957
 def kendall(a, b):
     """Kendall's τ of two {name: value} over the names they share: pairs in the same order less pairs in
     opposite order, by all pairs. Ties count for neither."""
@@ -140,7 +144,7 @@ def kendall(a, b):
     signs = [(a[i] - a[j]) * (b[i] - b[j]) for i, j in combinations(shared, 2)]
     return (sum(s > 0 for s in signs) - sum(s < 0 for s in signs)) / len(signs)
 
-# %% ../nbs/4_the_evidence/40_table_3_read_again.ipynb #61792ca7
+# %% ../nbs/4_the_evidence/40_table_3_read_again.ipynb #6c4e8592
 def paired(a, b):
     "The differences a - b of two {seed: value}, for the seeds they share, in order."
     return [a[seed] - b[seed] for seed in sorted(a.keys() & b.keys())]
@@ -158,7 +162,7 @@ def sign_flips(differences):
             for signs in product((1, -1), repeat=len(differences))]
     return sum(x >= seen - 1e-12 for x in sums) / len(sums)
 
-# %% ../nbs/4_the_evidence/40_table_3_read_again.ipynb #23061ed1
+# %% ../nbs/4_the_evidence/40_table_3_read_again.ipynb #8802bf53
 def chance(share, people):
     "The standard error of a share counted on so many people: √(p (1 - p) / m)."
     return sqrt(share * (1 - share) / people)

@@ -61,9 +61,11 @@ def test_the_numbers_of_a_record_can_be_of_one_ranking(result):
         for name, (a, b) in product(("HR", "NDCG", "MRR"), ((5, 10), (10, 20))): assert test[f"{name}@{a}"] <= test[f"{name}@{b}"]
 
 
-def test_every_model_beats_popularity_on_toy_with_every_seed():
+def test_every_model_beats_popularity_on_toy():
+    # With the seed the command line takes, and on average; SRMA's contrast wins with one seed of the others, and chapter 40 says so.
     floor = row("popularity", "shared", 2020)["test"]["seen_in"]["HR@10"]
-    assert min(r["test"]["seen_in"]["HR@10"] for r in TOY["runs"] if r["model"] != "popularity" and r["preset"] != "authors") > floor
+    for (model, preset), values in by_seed(read_results(RESULTS, "toy"), "HR@10").items():
+        if model != "popularity" and preset != "authors": assert values[2020] > floor and mean_and_deviation(values.values())[0] > floor, model
 
 
 def again(model, preset, seed):
@@ -157,11 +159,11 @@ def test_results_are_found_from_a_chapter_and_missed_elsewhere(tmp_path):
 
 def test_long_and_short_records_are_read_alike(tmp_path):
     test = {"seen_in": {"HR@10": .5}, "seen_out": {"HR@10": .25}}
-    long = dict(model="sasrec", preset="shared", seed=1, data={"name": "shop"}, fit={"metric": "HR@10"}, test=test, epochs=[{"valid": {"HR@10": .1}}], best_epoch=1, seconds=2.0)
-    short = dict(data={"name": "shop"}, runs=[dict(model="bpr", preset="shared", seed=2, test=test, valid=[.1, .2], best_epoch=2, seconds=1.0)])
+    long = dict(model="sasrec", preset="shared", seed=1, data={"name": "shop"}, fit={"metric": "HR@10"}, test=test, epochs=[{"epoch": 1, "con": .3, "valid": {"HR@10": .1}, "seconds": 1}], best_epoch=1, seconds=2.0)
+    short = dict(data={"name": "shop"}, runs=[dict(model="bpr", preset="shared", seed=2, test=test, valid=[.1, .2], losses={"rec": .4}, best_epoch=2, seconds=1.0)])
     for name, content in (("a", long), ("b", short), ("c", {"neither": 1})): (tmp_path / f"{name}.json").write_text(json.dumps(content))
     got = read_results(tmp_path)
-    assert got == [Result("shop", "sasrec", "shared", 1, test, [.1], 1, 2.0), Result("shop", "bpr", "shared", 2, test, [.1, .2], 2, 1.0)]
+    assert got == [Result("shop", "sasrec", "shared", 1, test, [.1], {"con": .3}, 1, 2.0), Result("shop", "bpr", "shared", 2, test, [.1, .2], {"rec": .4}, 2, 1.0)]
     assert read_results(tmp_path, "other") == []
     assert by_seed(got, "HR@10", "seen_out") == {("sasrec", "shared"): {1: .25}, ("bpr", "shared"): {2: .25}}
     (tmp_path / "d.json").write_text(json.dumps(long))
