@@ -23,7 +23,7 @@ from mclrec.training import fit
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 NINE = [f"{name}@{k}" for name in ("HR", "NDCG", "MRR") for k in (5, 10, 20)]
 TOY = json.loads((RESULTS / "toy.json").read_text())
-SEEDS = sorted({r["seed"] for r in TOY["runs"]})
+SEEDS = [2020, 2021, 2022, 2023, 2024]
 
 
 def row(model, preset, seed):
@@ -31,10 +31,6 @@ def row(model, preset, seed):
 
 
 # The records
-
-def test_toy_has_enough_seeds_to_compare():
-    assert len(SEEDS) >= 3 and SEEDS == list(range(2020, 2020 + len(SEEDS)))
-
 
 @pytest.mark.parametrize("model, preset", [("mclrec", "paper"), *((name, next(iter(model_class(name).PRESETS))) for name in MODELS)])
 def test_toy_has_every_model_with_every_seed(model, preset):
