@@ -1,27 +1,58 @@
-"""The record of a finished run, as one small JSON file: python benchmarks/record.py RUN DATA FILE"""
+"""The record of a finished run, as one small JSON file: python benchmarks/record.py RUN DATA FILE
+
+RUN may also be the authors' released checkpoint, a file that ends in .pth: then there is a test and no training."""
 import json
 import sys
 from pathlib import Path
 
-from mclrec import evaluate, load, load_run
+from mclrec import evaluate, load, load_official, load_run
+from mclrec.runs import describe, fingerprint, versions
+
+PROTOCOL = "leave one out, all items ranked, ties against the model; validation with seen items in"
 
 
 def rounded(x):
-    return {key: rounded(value) for key, value in x.items()} if isinstance(x, dict) else round(x, 5) if isinstance(x, float) else x
+    "The same with every float, wherever it is, to five decimals."
+    if isinstance(x, dict): return {key: rounded(value) for key, value in x.items()}
+    if isinstance(x, list): return [rounded(value) for value in x]
+    return round(x, 5) if isinstance(x, float) else x
+
+
+def tested(model, data):
+    "The protocol, and the test metrics both ways."
+    return {"protocol": PROTOCOL, "test": {"seen_in": evaluate(model, data), "seen_out": evaluate(model, data, exclude_seen=True)}}
+
+
+def record_of_checkpoint(path, data):
+    "What can be said of the authors' checkpoint in `path`."
+    model = load_official(path, data)
+    return rounded({**describe(model), "preset": "released", "seed": None, "data": {"name": data.name, "fingerprint": fingerprint(data)},
+                    "versions": versions(), **tested(model, data), "epochs": []})
+
+
+def record(run, data):
+    "What is kept of the run in the folder `run`: its config, every epoch, and the test metrics both ways."
+    model, config = load_run(run), json.loads((Path(run) / "config.json").read_text())
+    epochs = [json.loads(line) for line in (Path(run) / "metrics.jsonl").read_text().splitlines()]
+    metric, warm_up = config["fit"]["metric"], model.warm_up
+    judged = epochs[warm_up:] or epochs
+    return rounded({**config, **tested(model, data),
+                    "best_epoch": max(judged, key=lambda r: round(r["valid"][metric], model.metric[1] or 15))["epoch"],
+                    "seconds": sum(r["seconds"] for r in epochs), "epochs": epochs})
+
+
+def line(kept):
+    "A record in a line."
+    seen_in, seen_out = kept["test"]["seen_in"], kept["test"]["seen_out"]
+    trained = f"{len(kept['epochs'])} epochs, best {kept['best_epoch']}, {kept['seconds']:.0f} s; " if kept["epochs"] else ""
+    return (f"{kept['model']} {kept['preset']} {kept['seed']}: {trained}"
+            f"test HR@10 {seen_in['HR@10']:.4f} NDCG@10 {seen_in['NDCG@10']:.4f}, seen out {seen_out['HR@10']:.4f} {seen_out['NDCG@10']:.4f}")
 
 
 def main(run, data, file):
-    run, data = Path(run), load(data)
-    model, config = load_run(run), json.loads((run / "config.json").read_text())
-    epochs = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    metric = config["fit"]["metric"]
-    record = {**config, "protocol": "leave one out, all items ranked, ties against the model; validation with seen items in",
-              "test": {"seen_in": evaluate(model, data), "seen_out": evaluate(model, data, exclude_seen=True)},
-              "best_epoch": max(epochs, key=lambda r: round(r["valid"][metric], model.metric[1] or 15))["epoch"],
-              "seconds": sum(r["seconds"] for r in epochs), "epochs": epochs}
-    Path(file).write_text(json.dumps(rounded(record), indent=1) + "\n")
-    print(f"{file}: {len(epochs)} epochs, best {record['best_epoch']}, test HR@10 {record['test']['seen_in']['HR@10']:.4f}, "
-          f"NDCG@10 {record['test']['seen_in']['NDCG@10']:.4f}, seen out {record['test']['seen_out']['HR@10']:.4f} {record['test']['seen_out']['NDCG@10']:.4f}")
+    kept = (record_of_checkpoint if run.endswith(".pth") else record)(run, load(data))
+    Path(file).write_text(json.dumps(kept, indent=1) + "\n")
+    print(f"{file}: {line(kept)}")
 
 
 if __name__ == "__main__":

@@ -12,14 +12,18 @@ from ..model import EncoderRecommender
 
 # %% ../../nbs/3_the_field/27_cl4srec.ipynb #f880f1b1
 class CL4SRec(EncoderRecommender):
-    """Contrastive learning for sequential recommendation (Xie et al., ICDE 2022): next-item loss and `lam` times InfoNCE of two augmented views.
+    """Contrastive learning for sequential recommendation (Xie et al., ICDE 2022): next-item loss and `lam`
+    times InfoNCE of two augmented views.
 
-    `shared`: views as MCLRec's code makes them, so that nothing but the loss differs. `authors`: the operators of the only code there is, in DuoRec's
-    repository: keep 0.6, mask 0.3 with a token that is attended to, reorder 0.6; stops on MRR@10 of four decimals. `tau`, `distinct`: as in MCLRec.
+    `shared`: views as MCLRec's code makes them, so that nothing but the loss differs. `authors`: the
+    operators of the only code there is, in DuoRec's repository: keep 0.6, mask 0.3 with a token that is
+    attended to, reorder 0.6; stops on MRR@10 of four decimals. `tau`, `distinct`: as in MCLRec.
     """
     name = "cl4srec"
-    DEFAULTS = dict(EncoderRecommender.DEFAULTS, lam=0.1, tau=1.0, crop_ratio=0.5, mask_ratio=0.5, reorder_ratio=0.8, distinct=True, mask_token=False)
-    PRESETS = {"shared": {}, "authors": dict(crop_ratio=0.6, mask_ratio=0.3, reorder_ratio=0.6, mask_token=True)}
+    DEFAULTS = dict(EncoderRecommender.DEFAULTS, lam=0.1, tau=1.0, crop_ratio=0.5, mask_ratio=0.5,
+                    reorder_ratio=0.8, distinct=True, mask_token=False)
+    PRESETS = {"shared": {}, "authors": dict(crop_ratio=0.6, mask_ratio=0.3, reorder_ratio=0.6,
+                                             mask_token=True)}
 
     def __init__(self, n_items, preset=None, seed=2020, **settings):
         super().__init__(n_items, preset, seed, **settings)

@@ -15,9 +15,11 @@ from ..model import EncoderRecommender
 
 # %% ../../nbs/3_the_field/21_sasrec.ipynb #f4bf7d32
 def whole(data, n=50):
-    """One training example for each user instead of one for each prefix: all that is left of the history when its last two items are hidden.
+    """One training example for each user instead of one for each prefix: all that is left of the history when
+    its last two items are hidden.
 
-    A user with T ≥ 4 items reads v_1 … v_{T-3} (the last `n` of them) and predicts v_{T-2}; one with two items, never ranked, reads one and predicts one.
+    A user with T ≥ 4 items reads v_1 … v_{T-3} (the last `n` of them) and predicts v_{T-2}; one with two
+    items, never ranked, reads one and predicts one.
     """
     users = np.flatnonzero((data.lengths >= 4) | (data.lengths == 2))
     end = data.offsets[users + 1] - np.where(data.lengths[users] >= 4, 3, 1)
@@ -31,9 +33,11 @@ def next_items(batch, targets):
     return following
 
 def every_position_bce(h, batch, targets, M, n_items, generator):
-    """Every position tells what comes next from one item drawn uniformly from 1 … n_items: binary cross-entropy, averaged over positions.
+    """Every position tells what comes next from one item drawn uniformly from 1 … n_items: binary
+    cross-entropy, averaged over positions.
 
-    `h` (T, d): `encoder(batch, every=True)`. `targets` (B,): what comes after each sequence. `M` (items + 2, d): the item vectors by number.
+    `h` (T, d): `encoder(batch, every=True)`. `targets` (B,): what comes after each sequence. `M` (items + 2,
+    d): the item vectors by number.
     """
     positive = (h * M[next_items(batch, targets)]).sum(1)
     negative = (h * M[torch.randint(1, n_items + 1, (len(h),), generator=generator, device=h.device)]).sum(1)
@@ -43,18 +47,22 @@ def every_position_bce(h, batch, targets, M, n_items, generator):
 class SASRec(EncoderRecommender):
     """Self-attentive sequential recommendation (Kang & McAuley, ICDM 2018), with the encoder of this book.
 
-    Preset `shared`: every prefix, Eq. 3 over all items. `authors`: each history once, every position against one drawn item
-    (`every_position`), in the size of their code (kang205/SASRec): d = 50, one head, inner width d.
+    Preset `shared`: every prefix, Eq. 3 over all items. `authors`: each history once, every position against
+    one drawn item (`every_position`), in the size of their code (kang205/SASRec): d = 50, one head, inner
+    width d.
     """
     name = "sasrec"
     DEFAULTS = dict(EncoderRecommender.DEFAULTS, every_position=False)
     PRESETS = {"shared": {}, "authors": dict(every_position=True, d=50, heads=1, inner=50)}
 
-    def examples(self, data): return whole(data, self.n) if self.settings["every_position"] else super().examples(data)
+    def examples(self, data):
+        return whole(data, self.n) if self.settings["every_position"] else super().examples(data)
+
     def stages(self): return [("encoder", self.loss)]
 
     def rec(self, h, batch, targets):
-        "L_rec: Eq. 3 from the last positions' vectors `h` (B, d) or, with `every_position`, the binary one from all (T, d)."
+        """L_rec: Eq. 3 from the last positions' vectors `h` (B, d) or, with `every_position`, the binary one
+        from all (T, d)."""
         if not self.settings["every_position"]: return self.next_item_loss(h, targets)
         return every_position_bce(h, batch, targets, self.encoder.M.weight, self.n_items, self.generator)
 
