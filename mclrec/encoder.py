@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['WIDTHS', 'Sequences', 'starts', 'within', 'gather', 'positions_of', 'join', 'keep_mask', 'Block', 'Encoder',
-           'to_table', 'padded', 'Layout', 'layout', 'tables', 'GroupedAttention', 'attend', 'attend_from_last',
-           'score_masks', 'attention_keep', 'ragged']
+           'to_table', 'padded', 'attention_weights', 'attention_figure', 'Layout', 'layout', 'tables',
+           'GroupedAttention', 'attend', 'attend_from_last', 'score_masks', 'attention_keep', 'ragged']
 
 # %% ../nbs/1_the_problem/03_encoder.ipynb #9e4a73f0
 import math
@@ -152,6 +152,46 @@ def padded(encoder, batch, every=False):
         x = encoder.finish(block, x, attended.transpose(1, 2).reshape(B, n, -1))
     if every: return x[within(batch.lengths)[1], positions_of(batch)]
     return x[torch.arange(B, device=x.device), last]
+
+# %% ../nbs/1_the_problem/03_encoder.ipynb #0b2122ad
+@torch.no_grad()
+def attention_weights(encoder, items):
+    "What each position of one history takes from each: item numbers (T,), T ≤ n → (layers, heads, T, T)."
+    T, training, every = len(items), encoder.training, []
+    items = items.to(encoder.M.weight.device)
+    mask = torch.where(items > 0, 0.0, -1e4).expand(T, T)
+    if encoder.causal: mask = mask + torch.full_like(mask, -math.inf).triu(1)
+    encoder.eval()
+    x = encoder.embed(items, torch.arange(T, device=items.device))
+    for block in encoder.blocks:
+        Q, K, V = block.QKV(x).view(T, 3, encoder.heads, -1).permute(1, 2, 0, 3)
+        every.append(torch.softmax(Q @ K.transpose(1, 2) / math.sqrt(Q.shape[-1]) + mask, -1))
+        x = encoder.finish(block, x, (every[-1] @ V).transpose(0, 1).reshape(T, -1))
+    encoder.train(training)
+    return torch.stack(every).cpu()
+
+# %% ../nbs/1_the_problem/03_encoder.ipynb #0574803a
+def attention_figure(model, data, user, layer=1, head=1, most=20):
+    """How each position of a history (a row) spreads its attention over all (columns); the last row is framed.
+
+    `model`: an `Encoder`, or a model with one. `user`: an id. `layer`, `head`: from 1. No more than the last
+    `most` items are read.
+    """
+    import plotly.graph_objects as go
+    from mclrec.explore import COLORS, GREY, styled
+    encoder = getattr(model, "encoder", model)
+    items = data[data.user_number(user)][-min(most, encoder.n):].tolist()
+    names, T = [str(data.item_ids[i - 1]) for i in items], len(items)
+    P = attention_weights(encoder, torch.tensor(items))[layer - 1, head - 1].tolist()
+    shown = [[round(P[t][j], 3) if j <= t or not encoder.causal else None for j in range(T)] for t in range(T)]
+    blues = [[0, "rgba(0,114,178,0)"], [1, COLORS["encoder"]]]
+    heat = go.Heatmap(z=shown, zmin=0, zmax=.6, colorscale=blues, xgap=1, ygap=1, colorbar_title="share")
+    frame = dict(type="rect", x0=-.5, x1=T - .5, y0=T - 1.5, y1=T - .5, line=dict(color=GREY, width=2))
+    figure = go.Figure(heat, dict(shapes=[frame]))
+    styled(figure, f"block {layer}, head {head}: what {names[-1]} (last row) looks at", height=200 + 24 * T)
+    ticks = dict(tickvals=list(range(T)), ticktext=names, showgrid=False, zeroline=False)
+    figure.update_layout(margin_t=130, title=dict(y=.97, yanchor="top"))
+    return figure.update_xaxes(**ticks, side="top", tickangle=-45).update_yaxes(**ticks, autorange="reversed")
 
 # %% ../nbs/1_the_problem/03_encoder.ipynb #8fa0de07
 class Layout(NamedTuple):

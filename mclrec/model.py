@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['log', 'Recommender', 'check_settings', 'check_seed', 'Popularity', 'Translated', 'item_numbers', 'user_numbers',
-           'score_batches', 'ranks', 'evaluate', 'recommend', 'EncoderRecommender']
+           'score_batches', 'ranks', 'evaluate', 'recommend', 'EncoderRecommender', 'ranked_list_figure']
 
 # %% ../nbs/1_the_problem/05_a_model.ipynb #0f91e1d3
 import logging
@@ -270,3 +270,27 @@ class EncoderRecommender(Recommender):
         "L_rec of Eq. 3 over items 1 … n_items and, as in the released code, the padding row 0 `with_padding`."
         first = 0 if with_padding else 1
         return cross_entropy(h, self.encoder.M.weight[first:self.n_items + 1], targets - first)
+
+# %% ../nbs/1_the_problem/05_a_model.ipynb #1bd89061
+from .ranking import list_figure
+
+# %% ../nbs/1_the_problem/05_a_model.ipynb #fb1e3e94
+def ranked_list_figure(model, data, user, k=10, exclude_seen=False, split="test", most=20):
+    """What `model` puts first for `user` (an id) of `data`: `split` item green, seen items grey, HR and NDCG above.
+
+    The rank is over all items. Raises `InputError` for an unknown user, one with fewer than three items, and for a
+    target or a whole history that the model does not know.
+    """
+    u, seen_as = data.user_number(user), Translated(model, data)
+    examples = held_out(data, split)
+    if u not in examples.users:
+        raise InputError(f"user {user!r} has fewer than three items and is not ranked; choose another.")
+    place = examples.end[np.flatnonzero(examples.users == u)[0]]
+    past, target = (x[x > 0] for x in np.split(seen_as.number[data.offsets[u]:place + 1], [-1]))
+    if not len(past) or not len(target):
+        raise InputError(f"the model knows no item of the history of user {user!r}, or not the target; choose another.")
+    whose = None if seen_as.users is None else seen_as.users[[u]]
+    start, end = [max(0, len(past) - model.n)], [len(past)]
+    (_, scores), = score_batches(model, torch.from_numpy(past), start, end, whose)
+    names = model.vocabulary if model.vocabulary is not None else data.item_ids
+    return list_figure(scores[0].cpu(), names, int(target[0]) - 1, past - 1, k, exclude_seen, most)
