@@ -45,7 +45,7 @@ class _CrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, d_loss):
-        return *(gradient.mul_(d_loss) for gradient in ctx.saved_tensors), None, None
+        return *(gradient * d_loss for gradient in ctx.saved_tensors), None, None
 
 def cross_entropy(h, W, g, budget=2**25):
     """Eq. 3 with logits, averaged over the batch, its gradients made in the same pass.
