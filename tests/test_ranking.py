@@ -116,3 +116,21 @@ def test_cross_entropy_of_scores_beyond_what_exp_can_hold():
     h, W = torch.tensor([[100.], [-100.]]), torch.tensor([[10.], [-10.], [9.]])
     for budget in (1, 100):
         assert cross_entropy(h, W, torch.tensor([0, 0]), budget).item() == pytest.approx(1000)
+
+
+def test_cross_entropy_may_be_asked_for_its_gradient_again():
+    h, W, g = torch.randn(3, 4, requires_grad=True), torch.randn(9, 4), torch.tensor([0, 8, 2])
+    loss = 3 * cross_entropy(h, W, g)
+    first, = torch.autograd.grad(loss, h, retain_graph=True)
+    assert torch.equal(torch.autograd.grad(loss, h)[0], first)
+
+
+@pytest.mark.parametrize("budget", [2**25, 3 * 1000])
+def test_cross_entropy_of_several_chunks(budget):
+    "The largest score comes in the last chunk, so that everything before has to fade."
+    generator = torch.Generator().manual_seed(0)
+    h, W = torch.randn(3, 4, dtype=torch.float64, generator=generator), torch.randn(5000, 4, dtype=torch.float64, generator=generator)
+    W, g = (W * torch.linspace(1, 9, 5000, dtype=torch.float64)[:, None]).requires_grad_(), torch.tensor([0, 4999, 2500])
+    ours, theirs = cross_entropy(h, W, g, budget), torch.nn.functional.cross_entropy(h @ W.T, g)
+    torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(*(torch.autograd.grad(loss, W)[0] for loss in (ours, theirs)), rtol=1e-12, atol=1e-12)
