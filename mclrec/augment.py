@@ -158,6 +158,8 @@ def views_figure(data, similar=None, user=0, pair="crop and mask", crop_ratio=0.
     for k, operator in enumerate(operators, 1):
         traced = trace(L, operator, ratios[operator], generator)
         rows[f"{k}: {operator}"] = traced_chips(traced, names, alike, masked_by)
-    counts = [share(torch.tensor([L]), ratio).item() for ratio in (crop_ratio, mask_ratio, reorder_ratio)]
-    told = f"crop keeps {max(counts[0], 1)}, mask hides {counts[1]} ({masked_by}), reorder mixes {counts[2]}"
+    count = {operator: share(torch.tensor([L]), ratio).item() for operator, ratio in ratios.items()}
+    told = f"crop keeps {max(count['crop'], 1)}, mask hides {count['mask']} ({masked_by}), "
+    told += f"reorder mixes {count['reorder']}"
+    if not {*operators} & {*OPERATORS[:3]}: told = f"substitute {count['substitute']}, insert {count['insert']}"
     return chips(rows, f"of {L} items: {told}")

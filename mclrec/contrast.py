@@ -104,5 +104,5 @@ def contrast_figure(anchor=0, partner=40, negative=80, length=2.0, tau=1.0, B=4,
     view = dict(range=[-1.8 * length, 1.8 * length], constrain="domain")
     return figure.update_layout(
         showlegend=False, annotations=arrows, shapes=[circle], xaxis=view | dict(domain=[0, .57]),
-        yaxis=view | dict(scaleanchor="x"), xaxis2=dict(title="partner (green), negatives (pink)", tickvals=[]),
+        yaxis=view | dict(scaleanchor="x"), xaxis2=dict(title="partner, then negatives", tickvals=[]),
         yaxis2=dict(range=[0, 1.02], title="share of the pair"))
