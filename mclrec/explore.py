@@ -66,7 +66,8 @@ def with_slider(figure, grid, play=None):
     at_once = dict(mode="immediate", frame=dict(duration=0, redraw=True))
     frames = [go.Frame(name=str(value), data=f.data, layout=f.layout) for value, f in zip(grid[moved], shown)]
     steps = [dict(label=str(value), method="animate", args=[[str(value)], at_once]) for value in grid[moved]]
-    whole, height = go.Figure(shown[0], frames=frames), shown[0].layout.height or 360
+    whole, height = go.Figure(shown[0]), shown[0].layout.height or 360
+    whole.frames = frames                                      # a figure made from a figure would drop them
     slider = dict(active=0, currentvalue=dict(prefix=f"{spoken(moved)} = "), pad=dict(t=50), steps=steps, x=0.15 if play else 0, len=0.85 if play else 1)
     whole.update_layout(sliders=[slider], height=height + 90, margin_b=120)
     if play:
@@ -98,17 +99,19 @@ export default { render({ model, el }) {
     if (!place.clientWidth) return;
     if (drawing) { again = true; return; }
     drawing = true;
-    const Plotly = await plotly;
-    do {
-      again = false;
-      const { data, layout } = JSON.parse(model.get("figure") || '{"data": []}');
-      await Plotly.react(place, data, { ...layout, autosize: true }, { displayModeBar: false, responsive: true });
-      place.setAttribute("role", "img");
-      place.setAttribute("aria-label", model.get("label"));
-      trouble.textContent = model.get("error");
-      place.style.opacity = model.get("error") ? 0.3 : 1;
-    } while (again);
-    drawing = false;
+    try {
+      const Plotly = await plotly;
+      do {
+        again = false;
+        const { data, layout } = JSON.parse(model.get("figure") || '{"data": []}');
+        await Plotly.react(place, data, { ...layout, autosize: true }, { displayModeBar: false, responsive: true });
+        place.setAttribute("role", "img");
+        place.setAttribute("aria-label", model.get("label"));
+        trouble.textContent = model.get("error");
+        place.style.opacity = model.get("error") ? 0.3 : 1;
+      } while (again);
+    } catch (error) { trouble.textContent = String(error); }
+    finally { drawing = false; }
   }
   const room = new ResizeObserver(() => { if (place.clientWidth !== width) { width = place.clientWidth; draw(); } });
   room.observe(place);
@@ -141,9 +144,7 @@ def _plot_class():
 
 def live_plot(figure=None, label=""):
     "A widget that shows a Plotly figure and, by its method `show`, the next one in its place; `label` is for readers who do not see it."
-    plot = _plot_class()(label=label)
-    if figure is not None: plot.show(figure)
-    return plot
+    return _plot_class()(label=label, figure="" if figure is None else figure.to_json())
 
 # %% ../nbs/5_in_practice/55_explorables.ipynb #faf9247a
 def control(name, values):

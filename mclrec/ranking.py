@@ -45,7 +45,7 @@ class _CrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, d_loss):
-        return *(gradient.mul_(d_loss) for gradient in ctx.saved_tensors), None, None
+        return *(gradient * d_loss for gradient in ctx.saved_tensors), None, None
 
 def cross_entropy(h, W, g, budget=2**25):
     """Eq. 3 with logits, averaged over the batch, its gradients made in the same pass.
@@ -82,7 +82,7 @@ def top_k(scores, k):
     value, column = torch.sort(scores, dim=1, descending=True, stable=True)
     return value[:, :k], column[:, :k]
 
-# %% ../nbs/1_the_problem/04_ranking.ipynb #f95c1db7
+# %% ../nbs/1_the_problem/04_ranking.ipynb #0d214780
 def list_figure(scores, names, target, seen=(), k=10, exclude_seen=False, most=20):
     """The `most` best of one row of scores (items,): truth green, seen items grey, beyond `k` pale; HR, NDCG above.
 
@@ -108,7 +108,7 @@ def list_figure(scores, names, target, seen=(), k=10, exclude_seen=False, most=2
     labels = [f"{r}  {names[c]}" for r, c, _ in shown]
     figure = styled(go.Figure(bars), title, "score", height=130 + 22 * len(shown))
     at = [(y, v) for y, (_, c, v) in enumerate(shown) if c == target]
-    figure.add_scatter(x=[v for _, v in at], y=[y for y, _ in at], mode="markers", showlegend=False,
+    figure.add_scatter(x=[v for _, v in at], y=[y for y, _ in at], mode="markers",
                        marker=dict(color=COLORS["positive"], symbol="diamond", size=12))
-    figure.update_yaxes(tickvals=list(range(len(shown))), ticktext=labels, showgrid=False)
-    return figure.update_yaxes(autorange="reversed")
+    figure.update_yaxes(tickvals=list(range(len(shown))), ticktext=labels, showgrid=False, zeroline=False)
+    return figure.update_layout(showlegend=False).update_yaxes(autorange="reversed")
