@@ -16,6 +16,9 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+# One thread for torch: two of them wait for each other wherever something else runs too.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 root = Path(__file__).resolve().parents[1]
 PLOTLY, PICTURE = "application/vnd.plotly.v1+json", "image/png"
 WIDGETS = ("application/vnd.jupyter.widget-view+json",)
@@ -40,7 +43,8 @@ def run(path):
 
     notebook = nbformat.read(path, as_version=4)
     begun = time.perf_counter()
-    NotebookClient(notebook, timeout=600, kernel_name="python3", store_widget_state=False, resources={"metadata": {"path": str(path.parent)}}).execute()
+    where = {"metadata": {"path": str(path.parent)}}
+    NotebookClient(notebook, timeout=600, kernel_name="python3", store_widget_state=False, resources=where).execute()
     return json.loads(nbformat.writes(notebook)), time.perf_counter() - begun
 
 
@@ -133,10 +137,16 @@ def main(names):
     paths = [Path(name).resolve() for name in names] or sorted(p for p in (root / "nbs").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
     if not names:
         paths = [p for p in paths if outdated(json.loads(p.read_text(encoding="utf-8")))]
+    failed = []
     if paths:
         with painter() as paint:
             for path in paths:
-                renew(path, paint)
+                try:
+                    renew(path, paint)
+                except Exception as e:  # of any kind: the other chapters shall not wait for this one
+                    failed.append(f"{path.relative_to(root)}: {e}")
+    if failed:
+        sys.exit("\n\n".join(failed))
 
 
 if __name__ == "__main__":

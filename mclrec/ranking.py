@@ -93,8 +93,8 @@ def list_figure(scores, names, target, seen=(), k=10, exclude_seen=False, most=2
     from mclrec.explore import COLORS, styled
     seen, scores = sorted(set(map(int, seen))), torch.as_tensor(scores, dtype=torch.float64).clone()
     columns = torch.tensor(seen, dtype=torch.int64)
-    out = (torch.zeros_like(columns), columns) if exclude_seen else None
-    place, truth = rank(scores[None], torch.tensor([target]), out).item(), str(names[target])
+    if exclude_seen: scores[columns] = -torch.inf
+    place, truth = rank(scores.clone()[None], torch.tensor([target])).item(), str(names[target])
     got = metrics(torch.tensor([place]), (k,))
     order = np.lexsort((np.arange(len(scores)) == target, -scores.numpy()))    # the truth after its equals
     best = [c for c in order[:most].tolist() if scores[c] > -torch.inf]
