@@ -79,7 +79,7 @@ def test_a_reader_trains(open_notebook):
 
     # A change while it runs takes effect, and is marked where it did.
     live.page.locator(".mclrec-live .mclrec-live-lr .noUi-handle").press("ArrowRight")
-    live.page.wait_for_function(f"{BOX}.querySelector('.js-plotly-plot').layout.annotations.some(a => a.text === 'lr = 0.005')", timeout=60_000)
+    live.page.wait_for_function(f"{BOX}.querySelector('.js-plotly-plot').layout?.annotations?.some(a => a.text === 'lr = 0.005')", timeout=60_000)
     assert live.notebook.kernel("print(live.run.trainer.lr)").strip() == "0.005"
 
     # The page answers meanwhile: a control of another figure moves within a second.
