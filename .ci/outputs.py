@@ -94,8 +94,10 @@ def tidy(notebook):
     for cell in notebook["cells"]:
         kept = []
         for out in cell.get("outputs", []):
-            for kind in WIDGETS:
-                out.get("data", {}).pop(kind, None)
+            data = out.get("data", {})
+            live = [data.pop(kind, None) for kind in WIDGETS] != [None]
+            if live and set(data) == {"text/plain"}:
+                continue  # of a widget alone, a progress bar say, nothing is left to see
             if out["output_type"] == "stream" and out["name"] == "stderr" and "%|" in "".join(out["text"]):
                 continue
             if "data" in out and not out["data"]:

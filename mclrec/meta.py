@@ -195,7 +195,8 @@ def moves_figure(moved, preset="official", training="meta", step="Adam"):
     from mclrec.explore import COLORS, styled
     figure, stages = go.Figure(), moved[preset, training, step]
     for k, (group, loss, far) in enumerate(stages):
-        colors = [COLORS["augmenter" if name in ("w1", "w2") else "encoder"] for name in far]
+        of_phi = [group == "augmenters" or name in ("w1", "w2") for name in far]
+        colors = [COLORS["augmenter" if phi else "encoder"] for phi in of_phi]
         label = f"stage {k + 1}: {'θ and φ' if group == 'all' else 'θ' if group == 'encoder' else 'φ'}"
         zeros = dict(text=["" if distance else "0" for distance in far.values()], textposition="outside")
         marker = dict(color=colors, pattern_shape=["", "/", "x"][k])
