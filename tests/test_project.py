@@ -1,4 +1,5 @@
 """The checks check: dirty notebooks, stale modules and stale links are found, and with CI=true a skip fails."""
+import hashlib
 import json
 import os
 import re
@@ -29,7 +30,8 @@ def book(tmp_path):
     sources = ["#| default_exp one", "#| export\ndef one(): return 1", "one()"]
     cells = [dict(cell_type="code", id=f"c{i}", metadata={}, outputs=[], execution_count=None, source=s) for i, s in enumerate(sources)]
     kernel = dict(name="python3", display_name="python3", language="python")
-    write(tmp_path, dict(cells=cells, metadata=dict(kernelspec=kernel), nbformat=4, nbformat_minor=5))
+    code = hashlib.sha256("\0".join(sources).encode()).hexdigest()[:16]
+    write(tmp_path, dict(cells=cells, metadata=dict(kernelspec=kernel, outputs_of=code), nbformat=4, nbformat_minor=5))
     run(".ci/check_notebooks.py", "--fix", cwd=tmp_path)
     subprocess.run([Path(sys.executable).with_name("nbdev_export")], cwd=tmp_path, check=True)
     return tmp_path
@@ -65,6 +67,23 @@ def test_an_error_output_is_named(book):
     write(book, notebook)
     status, said = run(".ci/check_notebooks.py", cwd=book)
     assert status == 1 and "cell 3 ends in an error" in said
+
+
+def test_outputs_of_other_code_are_named(book):
+    notebook = read(book)
+    notebook["cells"][2]["source"] = "one() + 1"
+    write(book, notebook)
+    status, said = run(".ci/check_notebooks.py", cwd=book)
+    assert status == 1 and "its outputs are not of the code it has now" in said
+
+
+def test_a_figure_without_a_picture_is_named(book):
+    notebook = read(book)
+    data = {"application/vnd.plotly.v1+json": {"data": [], "layout": {}}}
+    notebook["cells"][2]["outputs"] = [dict(output_type="display_data", data=data, metadata={})]
+    write(book, notebook)
+    status, said = run(".ci/check_notebooks.py", cwd=book)
+    assert status == 1 and "has a figure without a picture" in said
 
 
 def test_modules_that_no_notebook_exports_are_named(book):
