@@ -4,9 +4,9 @@ import time
 from functools import partial
 from statistics import median
 
-import torch
+from mclrec import MCLRec, evaluate, load  # before torch, whose threads read how long to spin when they are loaded
 
-from mclrec import MCLRec, evaluate, load
+import torch
 from mclrec.encoder import padded
 from mclrec.loading import at_hand
 from mclrec.runs import MODELS, model_class
