@@ -51,8 +51,7 @@ def augmented_once(model, histories, seed=2020):
         raise InputError(f"{model.name} has no augmenters; give a model of the kind mclrec.")
     generator = torch.Generator(model.device).manual_seed(seed)
     histories = Sequences(*(None if x is None else x.to(model.device) for x in histories))
-    token = model.n_items + 1 if model.settings["mask_token"] else 0
-    return make_views(histories, histories.lengths, model.settings, token, generator).augmented
+    return make_views(histories, histories.lengths, model.settings, model.n_items, generator).augmented
 
 @torch.no_grad()
 def snapshot(model, augmented, batches=0):
