@@ -94,24 +94,16 @@ export default { render({ model, el }) {
   const place = document.createElement("div"), trouble = document.createElement("pre");
   el.style.width = "100%";
   el.append(place, trouble);
-  let drawing = false, again = false, width = 0;
+  let width = 0;
   async function draw() {
+    const Plotly = await plotly;
     if (!place.clientWidth) return;
-    if (drawing) { again = true; return; }
-    drawing = true;
-    try {
-      const Plotly = await plotly;
-      do {
-        again = false;
-        const { data, layout } = JSON.parse(model.get("figure") || '{"data": []}');
-        await Plotly.react(place, data, { ...layout, autosize: true }, { displayModeBar: false, responsive: true });
-        place.setAttribute("role", "img");
-        place.setAttribute("aria-label", model.get("label"));
-        trouble.textContent = model.get("error");
-        place.style.opacity = model.get("error") ? 0.3 : 1;
-      } while (again);
-    } catch (error) { trouble.textContent = String(error); }
-    finally { drawing = false; }
+    place.setAttribute("role", "img");
+    place.setAttribute("aria-label", model.get("label"));
+    trouble.textContent = model.get("error");
+    place.style.opacity = model.get("error") ? 0.3 : 1;
+    const { data, layout } = JSON.parse(model.get("figure") || '{"data": []}');
+    Plotly.react(place, data, { ...layout, autosize: true }, { displayModeBar: false, responsive: true });
   }
   const room = new ResizeObserver(() => { if (place.clientWidth !== width) { width = place.clientWidth; draw(); } });
   room.observe(place);

@@ -36,6 +36,7 @@ def serve(folder):
     "JupyterLab on a copy of the book in `folder`: yields its address and token, stops it at the end."
     shutil.copy(ROOT / "settings.ini", folder)
     shutil.copytree(ROOT / "nbs", folder / "nbs", ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
+    shutil.copytree(ROOT / "results", folder / "results")  # what part 4 reads
     shutil.copytree(ROOT / ".ci", folder / ".ci", ignore=shutil.ignore_patterns("__pycache__"))  # the ledger page is made by it
     port, token = free_port(), secrets.token_hex(16)
     base = f"http://127.0.0.1:{port}"
@@ -186,7 +187,7 @@ class Notebook:
             at = place.locator("select").evaluate("s => s.selectedIndex")
             place.locator("select").select_option(index=(at + (1, -1)[way]) % len(choices))
         elif place.locator(".widget-toggle-button").count():
-            place.locator(".widget-toggle-button:not(.mod-active)").nth((0, -1)[way]).click()
+            place.locator(".widget-toggle-button:not(.mod-active)").first.click()
         else:
             place.locator("input, button").first.click()
         try:
