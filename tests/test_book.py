@@ -3,10 +3,11 @@ import ast
 import json
 import re
 import sys
+from pathlib import Path
 
 import pytest
-from conftest import ROOT
 
+ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / ".ci"))
 from ledger import headings, source
 from outputs import measured
