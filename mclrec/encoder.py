@@ -9,6 +9,7 @@ __all__ = ['WIDTHS', 'Sequences', 'starts', 'within', 'gather', 'positions_of', 
 
 # %% ../nbs/1_the_problem/03_encoder.ipynb #9e4a73f0
 import math
+import os
 from typing import NamedTuple
 
 import torch
@@ -216,6 +217,9 @@ def layout(lengths, widths):
     real = step < length[run]
     source = starts(lengths)[order][run] + torch.where(real, step, 0)
     return Layout(order, groups, source, real, first + length - 1)
+
+# %% ../nbs/1_the_problem/03_encoder.ipynb #6d0c1a02
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 
 # %% ../nbs/1_the_problem/03_encoder.ipynb #1fd16d93
 def tables(x, shapes):

@@ -90,26 +90,25 @@ export default { initialize({ model }) {
 
 # %% ../nbs/5_in_practice/55_explorables.ipynb #c5acc80a
 _PLOT = _SHARED + """
-export default { render({ model, el }) {
+export default { async render({ model, el }) {
   const place = document.createElement("div"), trouble = document.createElement("pre");
   el.style.width = "100%";
   el.append(place, trouble);
+  const Plotly = await plotly, news = await model.widget_manager.get_model(model.get("news").slice("IPY_MODEL_".length));
   let width = 0;
-  async function draw() {
-    const Plotly = await plotly;
+  function draw() {
     if (!place.clientWidth) return;
+    const { error, figure: { data, layout } } = JSON.parse(news.get("value"));
+    trouble.textContent = error;
+    place.style.opacity = error ? 0.3 : 1;
     place.setAttribute("role", "img");
     place.setAttribute("aria-label", model.get("label"));
-    trouble.textContent = model.get("error");
-    place.style.opacity = model.get("error") ? 0.3 : 1;
-    const { data, layout } = JSON.parse(model.get("figure") || '{"data": []}');
     Plotly.react(place, data, { ...layout, autosize: true }, { displayModeBar: false, responsive: true });
   }
   const room = new ResizeObserver(() => { if (place.clientWidth !== width) { width = place.clientWidth; draw(); } });
   room.observe(place);
-  model.on("change:figure", draw);
-  model.on("change:error", draw);
-  return () => { room.disconnect(); model.off("change:figure", draw); model.off("change:error", draw); plotly.then(p => p.purge(place)); };
+  news.on("change:value", draw);
+  return () => { room.disconnect(); news.off("change:value", draw); Plotly.purge(place); };
 } };
 """
 
@@ -118,25 +117,38 @@ export default { render({ model, el }) {
 def _plot_class():
     "The widget `Plot`, made when first needed: the library itself must not need widgets. Its page has been given Plotly's JavaScript."
     import anywidget
+    from ipywidgets import Label, Widget, widget_serialization
     from plotly.offline import get_plotlyjs
-    from traitlets import Unicode
+    from traitlets import Instance, Unicode
 
     class Library(anywidget.AnyWidget):
         _esm, source = _LIBRARY, Unicode().tag(sync=True)
 
     class Plot(anywidget.AnyWidget):
-        _esm = _PLOT
-        figure, label, error = (Unicode().tag(sync=True) for _ in range(3))
+        _esm, label = _PLOT, Unicode().tag(sync=True)
+        news = Instance(Widget).tag(sync=True, **widget_serialization)
         library = Library(source=get_plotlyjs())
+
+        def __init__(self, figure, label):
+            self.figure, self.error = figure, ""
+            super().__init__(label=label, news=Label(self.told()))
+
+        def told(self): return f'{{"figure": {self.figure}, "error": {json.dumps(self.error)}}}'
 
         def show(self, figure):
             "Draw this Plotly figure in place of the last; may be called from any thread."
             self.figure, self.error = figure.to_json(), ""
+            self.news.value = self.told()
+
+        def fail(self, error):
+            "Say in the figure's place why there is no new one."
+            self.error = error
+            self.news.value = self.told()
     return Plot
 
 def live_plot(figure=None, label=""):
     "A widget that shows a Plotly figure and, by its method `show`, the next one in its place; `label` is for readers who do not see it."
-    return _plot_class()(label=label, figure="" if figure is None else figure.to_json())
+    return _plot_class()('{"data": [], "layout": {}}' if figure is None else figure.to_json(), label)
 
 # %% ../nbs/5_in_practice/55_explorables.ipynb #faf9247a
 def control(name, values):
@@ -202,7 +214,7 @@ class Explorable:
     def redraw(self):
         "Draw the figure anew, or say why it cannot be drawn."
         try: self.plot.show(self.draw())
-        except Exception as e: self.plot.error = f"{type(e).__name__}: {e}"
+        except Exception as e: self.plot.fail(f"{type(e).__name__}: {e}")
 
     def _repr_mimebundle_(self, include=None, exclude=None):
         return {**self.box._repr_mimebundle_(), MIME: plain(with_slider(self.figure, self.grid, self.play)), "text/plain": self.caption}

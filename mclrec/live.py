@@ -413,7 +413,7 @@ class LiveTrainer:
         "The curves as they are now, and where the run stands."
         with self._drawing:
             self.plot.show(curves_figure(self.run.history))
-            if self.run.error: self.plot.error = self.run.error
+            if self.run.error: self.plot.fail(self.run.error)
             self._say()
 
     def _say(self):

@@ -124,3 +124,9 @@ def test_what_counts_as_a_formula_that_does_not_close(text, faults):
 @pytest.mark.parametrize("code, does", [("explorable(f, x=[1])", True), ("x = explorable(f, x=[1])", True), ("def explorable(figure):", False), ("class LiveTrainer(X):", False), ("LiveTrainer(data)", True)])
 def test_what_counts_as_something_to_move(code, does):
     assert shows(code) == does
+
+
+def test_the_problem_and_the_method_are_a_short_session():
+    "As last measured: no chapter of the two parts takes more than a minute, all of them together no more than six."
+    seconds = [int(measured.search("".join(source(cell) for cell in json.loads(p.read_text())["cells"])).group(1)) for p in TAUGHT]
+    assert max(seconds) <= 60 and sum(seconds) <= 360

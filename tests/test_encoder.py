@@ -1,4 +1,8 @@
 """The encoder without padding is the encoder with padding: outputs and gradients, whatever the batch."""
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -177,3 +181,12 @@ def test_seed_decides_the_weights():
     assert all(torch.equal(a[k], b[k]) for k in a)
     assert not torch.equal(a["M.weight"], c["M.weight"])
     assert a["M.weight"].shape == (ITEMS + 2, 8)
+
+
+@pytest.mark.parametrize("before, after", [(None, "64"), ("7", "7")])
+def test_kernels_for_shapes_that_are_gone_are_not_kept(before, after):
+    "oneDNN's cache of 1024 kernels let a long training run grow by gigabytes; who has chosen a size keeps it."
+    name = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
+    env = {key: value for key, value in os.environ.items() if key != name} | ({name: before} if before else {})
+    asked = f"import os, mclrec.encoder; print(os.environ['{name}'])"
+    assert subprocess.run([sys.executable, "-c", asked], env=env, capture_output=True, text=True).stdout.strip() == after

@@ -1,27 +1,7 @@
-"""A browser for the tests, and a second and third try for each.
-
-Now and then, on a busy machine, the first figure of a freshly opened page stays deaf to its controls; the same page opened anew works. A
-test fails if it fails three times.
-"""
+"""A browser for the tests, and JupyterLab on a copy of the book."""
 import pytest
-from _pytest.runner import runtestprotocol
 from lab import CHROMIUM_FLAGS, Notebook, serve
 from playwright.sync_api import sync_playwright
-
-
-TRIES = 3
-
-
-def pytest_runtest_protocol(item, nextitem):
-    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-    for left in reversed(range(TRIES)):
-        reports = runtestprotocol(item, nextitem=nextitem, log=False)
-        if left == 0 or not any(report.failed for report in reports):
-            break
-    for report in reports:
-        item.ihook.pytest_runtest_logreport(report=report)
-    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
-    return True
 
 
 @pytest.fixture(scope="session")

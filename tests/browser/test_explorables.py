@@ -15,6 +15,17 @@ def test_a_figure_that_is_a_time_plays(open_notebook):
     assert notebook.faults() == []
 
 
+def test_a_figure_is_live_on_a_slow_page(open_notebook):
+    "On a page that needs seconds to get its figures up, each of them must still hear of its controls."
+    notebook = open_notebook("nbs/5_in_practice/55_explorables.ipynb")
+    slow = notebook.page.context.new_cdp_session(notebook.page)
+    slow.send("Emulation.setCPUThrottlingRate", {"rate": 12})
+    notebook.run_all()
+    assert notebook.explorables() == [["mclrec-control-k", "mclrec-control-scale"]]
+    slow.send("Emulation.setCPUThrottlingRate", {"rate": 1})
+    assert notebook.move(0, "mclrec-control-scale") is not None
+
+
 def test_a_broken_figure_is_a_fault(open_notebook):
     notebook = open_notebook("nbs/5_in_practice/55_explorables.ipynb")
     notebook.run_all()
