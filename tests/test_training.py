@@ -369,3 +369,19 @@ def test_a_damaged_run_is_not_resumed(file, content, whole, tmp_path):
     with pytest.raises(InputError) as e:
         fit(model_of("sasrec"), SHOP, epochs=6, out=folder, resume=True, **HOW)
     assert str(folder / file) in str(e.value) and str(e.value).endswith(".")
+
+
+def test_a_switch_that_cannot_be_had_changes_nothing(monkeypatch):
+    "Where torch cannot compile, and where nothing multiplies more roughly, training goes on and gives the same."
+    def broken(f, **_):
+        def fails(*args):
+            raise RuntimeError("no compiler here")
+        return fails
+
+    monkeypatch.setattr(torch, "compile", broken)
+    plain, switched = model_of(), model_of()
+    fit(plain, SHOP, epochs=1, **HOW)
+    fit(switched, SHOP, epochs=1, **HOW, compile=True)
+    assert same_weights(plain, switched)
+    with pytest.raises(InputError, match="precision='half' is unknown: choose one of highest, high, medium"):
+        fit(plain, SHOP, epochs=1, precision="half")
