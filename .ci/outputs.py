@@ -44,7 +44,7 @@ def run(path):
     notebook = nbformat.read(path, as_version=4)
     begun = time.perf_counter()
     where = {"metadata": {"path": str(path.parent)}}
-    NotebookClient(notebook, timeout=600, kernel_name="python3", store_widget_state=False, resources=where).execute()
+    NotebookClient(notebook, timeout=600, kernel_name="python3", store_widget_state=False, coalesce_streams=True, resources=where).execute()
     return json.loads(nbformat.writes(notebook)), time.perf_counter() - begun
 
 
