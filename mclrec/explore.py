@@ -144,6 +144,11 @@ def _plot_class():
             "Say in the figure's place why there is no new one."
             self.error = error
             self.news.value = self.told()
+
+        def close(self):
+            "Take the label away too, with what belongs to it."
+            for part in (self.news.layout, self.news.style, self.news): part.close()
+            super().close()
     return Plot
 
 def live_plot(figure=None, label=""):
