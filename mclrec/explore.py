@@ -151,6 +151,7 @@ def _plot_class():
             super().close()
     return Plot
 
+# %% ../nbs/5_in_practice/55_explorables.ipynb #55live01
 def live_plot(figure=None, label=""):
     "A widget that shows a Plotly figure and, by its method `show`, the next one in its place; `label` is for readers who do not see it."
     return _plot_class()('{"data": [], "layout": {}}' if figure is None else figure.to_json(), label)
