@@ -27,7 +27,7 @@ def record_of_checkpoint(path, data):
     "What can be said of the authors' checkpoint in `path`."
     model = load_official(path, data)
     return rounded({**describe(model), "preset": "released", "seed": None, "data": {"name": data.name, "fingerprint": fingerprint(data)},
-                    "versions": versions(), **tested(model, data), "epochs": []})
+                    "versions": versions(), **tested(model, data), "valid": [evaluate(model, data, "valid")["MRR@10"]], "epochs": []})
 
 
 def record(run, data):
