@@ -1,10 +1,11 @@
 """Trains models × seeds on a data set as the command line does, and keeps their records.
 
-    python benchmarks/field.py toy results/toy.json --runs /tmp/field       every model, five seeds; one file for all of them
+    python benchmarks/field.py toy results/toy.json --runs /tmp/field       every model in every preset, five seeds; one file for all of them
     python benchmarks/field.py beauty results --runs /tmp/field --rows sasrec:shared mclrec:official --seeds 2020
 
 Runs stay in the folder given by --runs: what is finished there is not trained again, what was cut goes on where it stopped.
 EPOCHS are at most so many; left out, what the command line takes. OUT is one .json file with a short row a run, or a folder for one whole record a run.
+A file that is there already keeps the rows that are not made anew, if all were made in one way.
 """
 import argparse
 import contextlib
@@ -20,12 +21,13 @@ from mclrec.cli import main as command
 from mclrec.runs import MODELS, model_class
 
 METRIC = "MRR@10"                     # the epoch that is best by this on the validation items is the one that is tested
+SWITCHES = {"precision": "highest", "compile": False}     # what was so in a record that does not speak of them
 
 
 def rows():
-    "Every model in the preset that shares one protocol; MCLRec in both of its readings."
-    shared = [f"{name}:{next(iter(model_class(name).PRESETS))}" for name in MODELS]
-    return shared + ["mclrec:paper"]
+    "Every model in each of its presets, those that share one protocol first."
+    first = [f"{name}:{next(iter(model_class(name).PRESETS))}" for name in MODELS]
+    return first + [f"{name}:{preset}" for name in MODELS for preset in model_class(name).PRESETS if f"{name}:{preset}" not in first]
 
 
 def trained(data, model, preset, seed, runs, epochs=None):
@@ -45,18 +47,23 @@ def trained(data, model, preset, seed, runs, epochs=None):
     return result
 
 
-def together(records):
-    "All records as one: what they share is said once, what differs is a row each."
-    first = records[0]
-    for key in ("data", "versions", "protocol"):
-        assert all(r[key] == first[key] for r in records), f"these runs were not made in one way: {key} differs"
+def together(records, before=None):
+    "All records as one: what they share is said once, what differs is a row each. Rows of `before`, made so earlier, stay unless they are made anew."
+    first, before = before or records[0], before or {"settings": {}, "runs": []}
+    shared = lambda r: (r["data"], r["protocol"], {**SWITCHES, **r["versions"]})
+    assert all(shared(r) == shared(first) for r in records), "these runs were not made in one way: data, protocol or versions differ"
     learners = [r for r in records if r["settings"]]
-    how = {key: value for key, value in learners[0]["fit"].items() if key != "seed"}
+    how = before.get("fit") or {key: value for key, value in learners[0]["fit"].items() if key != "seed"}
     assert all({**r["fit"], "seed": 0} == {**how, "seed": 0} for r in learners), "these runs were not trained in one way"
-    return {"data": first["data"], "protocol": PROTOCOL, "fit": how, "versions": first["versions"],
-            "settings": {f"{r['model']}:{r['preset']}": r["settings"] for r in records},
-            "runs": [{**{key: r[key] for key in ("model", "preset", "seed", "best_epoch", "seconds", "test")},
-                      "valid": [epoch["valid"][METRIC] for epoch in r["epochs"]], "losses": losses(r["epochs"][-1])} for r in records]}
+    runs = {(r["model"], r["preset"], r["seed"]): r for r in [*before["runs"], *map(row, records)]}
+    return {"data": first["data"], "protocol": PROTOCOL, "fit": how, "versions": {**SWITCHES, **first["versions"]},
+            "settings": {**before["settings"], **{f"{r['model']}:{r['preset']}": r["settings"] for r in records}}, "runs": list(runs.values())}
+
+
+def row(r):
+    "What is kept of a record in a file of many."
+    return {**{key: r[key] for key in ("model", "preset", "seed", "best_epoch", "seconds", "test")},
+            "valid": [epoch["valid"][METRIC] for epoch in r["epochs"]], "losses": losses(r["epochs"][-1])}
 
 
 def losses(epoch):
@@ -69,16 +76,18 @@ def main():
     p.add_argument("data")
     p.add_argument("out", type=Path, metavar="OUT")
     p.add_argument("--runs", type=Path, required=True, metavar="FOLDER", help="where the runs are kept")
-    p.add_argument("--rows", nargs="+", default=rows(), metavar="MODEL:PRESET[:EPOCHS]", help="by default every model as it is compared in the book")
+    p.add_argument("--rows", nargs="+", default=rows(), metavar="MODEL:PRESET[:EPOCHS]", help="by default every model in every preset")
     p.add_argument("--seeds", nargs="+", type=int, default=[2020, 2021, 2022, 2023, 2024])
     args = p.parse_args()
     records = []
     for seed in args.seeds:
-        for row in args.rows:
-            model, preset, *epochs = row.split(":")
+        for name in args.rows:
+            model, preset, *epochs = name.split(":")
             records.append(trained(args.data, model, preset, seed, args.runs, *epochs))
             print(line(records[-1]), flush=True)
-    if args.out.suffix == ".json": args.out.write_text(one_row_a_line(together(records)) + "\n")
+    if args.out.suffix == ".json":
+        before = json.loads(args.out.read_text()) if args.out.exists() else None
+        args.out.write_text(one_row_a_line(together(records, before)) + "\n")
     else:
         for r in records: (args.out / f"{args.data}-{r['model']}-{r['preset']}-seed{r['seed']}.json").write_text(json.dumps(r, indent=1) + "\n")
 

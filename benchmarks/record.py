@@ -35,7 +35,7 @@ def record(run, data):
     model, config = load_run(run), json.loads((Path(run) / "config.json").read_text())
     epochs = [json.loads(line) for line in (Path(run) / "metrics.jsonl").read_text().splitlines()]
     metric, warm_up = config["fit"]["metric"], model.warm_up
-    judged = epochs[warm_up:] or epochs
+    judged = epochs[warm_up:] or epochs[-1:]              # if all was warm-up, the last epoch is what is tested
     return rounded({**config, **tested(model, data),
                     "best_epoch": max(judged, key=lambda r: round(r["valid"][metric], model.metric[1] or 15))["epoch"],
                     "seconds": sum(r["seconds"] for r in epochs), "epochs": epochs})

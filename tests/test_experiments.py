@@ -1,5 +1,6 @@
 """The records are whole and true, and what reads them says what is wrong with those that are not."""
 import json
+import shutil
 import subprocess
 import sys
 from itertools import product
@@ -44,7 +45,9 @@ def test_no_run_of_toy_stands_twice_and_each_has_its_epochs():
     for r in TOY["runs"]:
         assert 1 <= r["best_epoch"] <= len(r["valid"]) and r["seconds"] > 0
         warm_up = TOY["settings"][f"{r['model']}:{r['preset']}"].get("pretrain", 0) if r["model"] == "s3rec" else 0
-        assert r["best_epoch"] == warm_up + 1 + int(np.argmax(r["valid"][warm_up:])) or r["preset"] == "official"       # official: rounded
+        best = warm_up + 1 + int(np.argmax(r["valid"][warm_up:])) if len(r["valid"]) > warm_up else len(r["valid"])
+        rounds = model_class(r["model"])(5, r["preset"]).metric[1] is not None
+        assert r["best_epoch"] == best or rounds
 
 
 @pytest.mark.parametrize("result", read_results(RESULTS), ids=lambda r: f"{r.data}-{r.model}-{r.preset}-{r.seed}")
@@ -57,11 +60,11 @@ def test_the_numbers_of_a_record_can_be_of_one_ranking(result):
         for name, (a, b) in product(("HR", "NDCG", "MRR"), ((5, 10), (10, 20))): assert test[f"{name}@{a}"] <= test[f"{name}@{b}"]
 
 
-def test_every_model_beats_popularity_on_toy():
-    # With the seed the command line takes, and on average; SRMA's contrast wins with one seed of the others, and chapter 40 says so.
+def test_every_model_beats_popularity_on_toy_with_every_seed():
+    "In the preset the command line takes and, of MCLRec, in both; `authors` was made for other data, and chapter 40 says whom it leaves at popularity."
     floor = row("popularity", "shared", 2020)["test"]["seen_in"]["HR@10"]
     for (model, preset), values in by_seed(read_results(RESULTS, "toy"), "HR@10").items():
-        if model != "popularity" and preset != "authors": assert values[2020] > floor and mean_and_deviation(values.values())[0] > floor, model
+        if model != "popularity" and preset != "authors": assert min(values.values()) > 1.25 * floor, model
 
 
 def again(model, preset, seed):
@@ -144,6 +147,22 @@ def test_the_runner_goes_on_where_it_stopped_and_trains_nothing_twice(tmp_path):
     assert strip((run / "metrics.jsonl").read_text()) == strip(epochs)
     strip_run = lambda content: [{k: v for k, v in r.items() if k != "seconds"} for r in json.loads(content)["runs"]]
     assert strip_run((tmp_path / "out.json").read_bytes()) == strip_run(first)
+
+
+def test_rows_made_later_join_those_that_are_there(tmp_path):
+    call = [RESULTS.parent / "benchmarks" / "field.py", "toy", tmp_path / "out.json", "--runs", tmp_path / "runs", "--seeds", "7", "--rows"]
+    bench(*call, "popularity:shared", "bpr:shared:1")
+    before = json.loads((tmp_path / "out.json").read_text())
+    del before["versions"]["precision"], before["versions"]["compile"]          # as in a file from before there were these switches
+    before["runs"][0]["seconds"] = 7.0
+    (tmp_path / "out.json").write_text(json.dumps(before))
+    shutil.rmtree(tmp_path / "runs")
+    bench(*call, "bpr:shared:2", "bpr:authors:1")
+    after = json.loads((tmp_path / "out.json").read_text())
+    assert [(r["model"], r["preset"], len(r["valid"])) for r in after["runs"]] == [("popularity", "shared", 1), ("bpr", "shared", 2), ("bpr", "authors", 1)]
+    assert after["runs"][0] == before["runs"][0] and list(after["settings"]) == ["popularity:shared", "bpr:shared", "bpr:authors"]
+    (tmp_path / "out.json").write_text(json.dumps({**before, "data": {"name": "toy", "fingerprint": "another"}}))
+    with pytest.raises(AssertionError, match="not made in one way"): bench(*call, "bpr:authors:1")
 
 
 # Reading them

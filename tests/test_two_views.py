@@ -40,13 +40,13 @@ def alone(model, batch, every=False):
     return result if every else [x[0] for x in result]
 
 
-def looped_info_nce(x1, x2, allowed=lambda a, k: True):
+def looped_info_nce(x1, x2, allowed=lambda a, k: True, tau=1):
     "Each vector in turn: its partner among all it meets, (person, person) allowed to meet or not."
     x, B, total = x1 + x2, len(x1), 0
     for a in range(2 * B):
         p = (a + B) % (2 * B)
-        met = [x[a] @ x[k] for k in range(2 * B) if k == p or k != a and allowed(a % B, k % B)]
-        total = total + torch.logsumexp(torch.stack(met), 0) - x[a] @ x[p]
+        met = [x[a] @ x[k] / tau for k in range(2 * B) if k == p or k != a and allowed(a % B, k % B)]
+        total = total + torch.logsumexp(torch.stack(met), 0) - x[a] @ x[p] / tau
     return total / (2 * B)
 
 
@@ -142,7 +142,7 @@ def test_a_handful_of_people_is_enough(name):
 @pytest.mark.parametrize("name, settings", [("coserec", dict(short="SX")), ("coserec", dict(short="")), ("coserec", dict(K=-1)), ("coserec", dict(lam=-0.1)),
                                             ("coserec", dict(insert_ratio=1.5)),
                                             ("iclrec", dict(K=0)), ("iclrec", dict(beta=-1.0)), ("iclrec", dict(crop_ratio=2.0)),
-                                            ("srma", dict(dropped=4)), ("srma", dict(extra=-1)), ("srma", dict(complement=-1.0)), ("srma", dict(complement=0.1, pretrain=0)),
+                                            ("srma", dict(dropped=4)), ("srma", dict(extra=-1)), ("srma", dict(complement=-1.0)), ("srma", dict(complement=0.1, pretrain=0)), ("srma", dict(tau=0.0)),
                                             ("lma4rec", dict(keep=1.0)), ("lma4rec", dict(t=0.0)), ("lma4rec", dict(estimator="guess"))])
 def test_bad_settings_are_said(name, settings):
     with pytest.raises(InputError, match=next(iter(settings))):
@@ -301,7 +301,7 @@ def test_srma_is_the_loop(distinct):
     kept = [model.drawn() for _ in range(3 if distinct else 2)]
     assert all(len(k) == 2 and k == sorted(k) for k in kept)
     h, x1, x2 = (with_layers(model, alone(model, b), k) for b, k in zip((batch, views[2], views[3]), kept if distinct else kept + kept[1:]))
-    torch.testing.assert_close(terms["loss"], looped_cross_entropy(h, targets, model.encoder.M.weight) + 0.1 * looped_info_nce(x1, x2))
+    torch.testing.assert_close(terms["loss"], looped_cross_entropy(h, targets, model.encoder.M.weight) + 0.1 * looped_info_nce(x1, x2, tau=8))
 
 
 def test_srma_of_the_authors_is_the_loop():
@@ -346,7 +346,7 @@ def test_complementing():
     model.generator.set_state(state)
     h, x1, x2 = (with_layers(model, alone(model, b), model.drawn()) for b in (batch, views[2], views[3]))
     old = with_layers(model.before, alone(model.before, batch), [0, 1, 2])
-    expected = looped_info_nce(x1, x2) + 0.5 * (looped_info_nce(x1, old) + looped_info_nce(x2, old))
+    expected = looped_info_nce(x1, x2, tau=8) + 0.5 * (looped_info_nce(x1, old, tau=8) + looped_info_nce(x2, old, tau=8))
     torch.testing.assert_close(terms["loss"], looped_cross_entropy(h, targets, model.encoder.M.weight) + 0.1 * expected)
     trainer.epoch += 1
     list(trainer.batches())

@@ -100,21 +100,24 @@ class SRMA(Advised):
     adviser.
 
     Views are also compared, with weight `complement`, with what the adviser makes of the history. Preset
-    `authors`: each history once, every position against one drawn item, all positions compared, two light
-    layers, one draw for both views, attention dropout 0.1 (salesforce/SRMA).
+    `authors`: each history once, every position against one drawn item, all positions compared, `tau` = 1,
+    two light layers, one draw for both views, attention dropout 0.1 (salesforce/SRMA). `shared`: `tau` = √64,
+    as attention divides its scores, because with 1 it collapses on small data.
     """
     name = "srma"
+    DEFAULTS = dict(Advised.DEFAULTS, tau=8.0)
     PRESETS = {"shared": {}, "authors": dict(every_position=True, extra=2, distinct=False,
-                                             attention_dropout=0.1)}
+                                             attention_dropout=0.1, tau=1.0)}
 
     def loss(self, views):
         batch, targets, view1, view2 = views
         h, x1, x2 = self.encode_three(batch, view1, view2)
         F1, F2, rec = self.compared(x1, view1), self.compared(x2, view2), self.rec(h, batch, targets)
-        terms = {"con": info_nce(F1, F2)}
+        tau = self.settings["tau"]
+        terms = {"con": info_nce(F1, F2, tau)}
         if self.advised:
             with torch.no_grad():
                 old = self.compared(self.before.encode(batch, self.settings["every_position"]), batch)
-            terms["before"] = info_nce(F1, old) + info_nce(F2, old)
+            terms["before"] = info_nce(F1, old, tau) + info_nce(F2, old, tau)
         con = terms["con"] + self.settings["complement"] * terms.get("before", 0)
         return {"loss": rec + self.settings["lam"] * con, "rec": rec, **terms}
