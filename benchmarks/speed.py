@@ -1,7 +1,9 @@
 """How much sooner: ragged against padded, for training and for ranking, on every data set at hand; and what each model costs."""
 import argparse
+import json
 import time
 from functools import partial
+from pathlib import Path
 from statistics import median
 
 from mclrec import MCLRec, evaluate, load  # before torch, whose threads read how long to spin when they are loaded
@@ -64,26 +66,39 @@ def ranking(data):
     return alternate(*(partial(evaluate, m, data) for m in models), 1)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", nargs="*", help="names or files; without them toy, beauty, sports and yelp where at hand")
-    parser.add_argument("--batches", type=int, default=12)
-    args = parser.parse_args()
-    names = args.data or [name for name in ("toy", "beauty", "sports", "yelp") if at_hand(name)]
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
+def compare(names, times):
+    "Print, for each data set, what a batch, an epoch and the ranking take, ragged and padded."
     print(f"{'data':8} {'what':20} {'ragged':>12} {'padded':>12} {'ratio':>6}")
     for name in names:
         data = load(name)
         for preset in ("official", "paper"):
-            fast, plain, batches = training(data, preset, args.batches)
+            fast, plain, batches = training(data, preset, times)
             print(f"{name:8} {preset + ', a batch':20} {fast * 1e3:9.0f} ms {plain * 1e3:9.0f} ms {plain / fast:6.1f}")
             print(f"{name:8} {preset + ', an epoch':20} {fast * batches:10.0f} s {plain * batches:10.0f} s {plain / fast:6.1f}   ({batches} batches)")
         fast, plain = ranking(data)
         print(f"{name:8} {'ranking all users':20} {fast:10.2f} s {plain:10.2f} s {plain / fast:6.1f}", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", nargs="*", help="names or files; without them toy, beauty, sports and yelp where at hand")
+    parser.add_argument("--models", action="store_true", help="only what a batch of each model costs")
+    parser.add_argument("--batches", type=int, default=12)
+    parser.add_argument("--keep", type=Path, metavar="FILE", help="write what a batch of each model costs there, as JSON")
+    args = parser.parse_args()
+    names = args.data or [name for name in ("toy", "beauty", "sports", "yelp") if at_hand(name)]
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
+    if not args.models:
+        compare(names, args.batches)
     name = "beauty" if "beauty" in names else names[0]
     print(f"\n{name}, every model in its first preset, a batch beside one of SASRec")
+    costs = {}
     for model, own, sasrec in rivals(load(name), args.batches):
         print(f"{model:10} {own * 1e3:9.0f} ms {sasrec * 1e3:9.0f} ms {own / sasrec:6.1f}", flush=True)
+        costs[model] = {"milliseconds": round(1e3 * own, 1), "of_sasrec": round(own / sasrec, 2)}
+    if args.keep:
+        how = {"data": name, "torch": torch.__version__, "threads": torch.get_num_threads(), "batches": args.batches}
+        args.keep.write_text(json.dumps({**how, "models": costs}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
