@@ -33,7 +33,7 @@ def row(model, preset, seed):
 
 # The records
 
-@pytest.mark.parametrize("model, preset", [("mclrec", "paper"), *((name, next(iter(model_class(name).PRESETS))) for name in MODELS)])
+@pytest.mark.parametrize("model, preset", [(name, preset) for name in MODELS for preset in model_class(name).PRESETS])
 def test_toy_has_every_model_with_every_seed(model, preset):
     assert [r["seed"] for r in TOY["runs"] if (r["model"], r["preset"]) == (model, preset)] == SEEDS
     assert TOY["settings"][f"{model}:{preset}"].keys() == model_class(model).DEFAULTS.keys()
