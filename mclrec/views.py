@@ -179,13 +179,14 @@ def _draw_pairs(figure, places, kind, axis, colored):
     (one, two), symbol = (places[2:], "circle") if kind == "z" else (places[:2], "diamond")
     how = dict(xaxis="x" + axis, yaxis="y" + axis, mode="lines+markers", hoverinfo="skip", showlegend=False)
 
-    def draw(who, color, width, size, opacity):
+    def draw(who, color, line, size, opacity):
         x, y = _joined(one[who], two[who])
-        figure.add_scatter(x=x, y=y, **how, line=dict(color=color, width=width), opacity=opacity,
-                           marker=dict(color=color, size=size, symbol=symbol))
+        figure.add_scatter(x=x, y=y, **how, line=line, marker=dict(color=color, size=size, symbol=symbol, opacity=opacity))
 
-    draw(slice(colored, None), GREY, .6, 4, .6)
-    for p in range(min(colored, len(one))): draw(slice(p, p + 1), palette[p % 6], 2, 9, 1)
+    draw(slice(colored, None), GREY, dict(color="rgba(128,128,128,0.2)", width=.6), 4, .5)
+    for p in range(min(colored, len(one))):
+        color = palette[p % 6]
+        draw(slice(p, p + 1), color, dict(color=color, width=1.2), 7, .85)
 
 def _caption(numbers, kind, k):
     align, spread, rank = numbers[kind][k].values()
