@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['VALUES', 'AT_RESET', 'FOLLOWS', 'CHOICES', 'some_of', 'check_value', 'losses_of', 'note_gradients', 'regroup',
-           'model_of', 'AdjustableRun', 'LiveRun', 'curve', 'said', 'curves_figure', 'knob', 'LiveTrainer']
+           'model_of', 'AdjustableRun', 'LiveRun', 'curve', 'said', 'curves_figure', 'knob', 'standing', 'LiveTrainer']
 
 # %% ../nbs/2_the_method/12_hyperparameters.ipynb #ed4a1ff3
 import atexit
@@ -21,7 +21,7 @@ from .data import InputError, Interactions, held_out
 from .explore import COLORS, GREY, MIME, live_plot, plain, spoken, styled
 from .meta import ELSEWHERE, LAMBDA_BETA, MCLRec
 from .model import evaluate
-from .training import Trainer
+from .training import Trainer, optimisers_of
 
 # %% ../nbs/2_the_method/12_hyperparameters.ipynb #f0c4c1f1
 def some_of(data, users):
@@ -75,12 +75,10 @@ def note_gradients(trainer, stages):
 def regroup(trainer):
     "Hand the parameters to the optimisers that the model now asks for, with the moments Adam has for them."
     moments = {p: state for optimiser in trainer.optimisers.values() for p, state in optimiser.state.items()}
-    trainer.optimisers = {}
-    for group, parts in trainer.model.groups().items():
-        parts = [{"params": ps, "rate": rate} for ps, rate in parts]
-        optimiser = torch.optim.Adam(parts, lr=trainer.lr, fused=True)
-        optimiser.state.update({p: moments[p] for part in parts for p in part["params"] if p in moments})
-        trainer.optimisers[group] = optimiser
+    trainer.optimisers = optimisers_of(trainer.model, trainer.lr)
+    for optimiser in trainer.optimisers.values():
+        own = [p for part in optimiser.param_groups for p in part["params"]]
+        optimiser.state.update({p: moments[p] for p in own if p in moments})
 
 # %% ../nbs/2_the_method/12_hyperparameters.ipynb #2cfd4d9c
 def model_of(data, values, seed, **fixed):
@@ -338,6 +336,8 @@ CHOICES = dict(lam=[0.0, 0.01, 0.03, 0.04, 0.1, 0.3, 1.0], beta=[0.0, 0.05, 0.1,
                preset=["official", "paper"], share=[False, True])
 _BUTTONS = dict(start="▶ start", pause="❚❚ pause", step="one batch", stop="■ stop", reset="↺ reset")
 _SPOKEN = {"joint": "training", "regularizer": "", "share": "augmenters"}
+_INVITATION = dict(text=f"Press {_BUTTONS['start']}: losses, metrics and gradients are drawn here as they come.",
+                   x=.5, y=.53, xref="paper", yref="paper", showarrow=False, font_size=15)
 
 def knob(name, value):
     "The control of a hyper-parameter that now has `value`; those that wait for a reset say so by a ↺."
@@ -352,6 +352,16 @@ def knob(name, value):
     made = kind(options=list(zip(labels, values)), value=value, description=label, style=style)
     made.add_class(f"mclrec-live-{name}")
     return made
+
+# %% ../nbs/2_the_method/12_hyperparameters.ipynb #12stand1
+def standing(run):
+    "Where a `LiveRun` stands, in words."
+    words = [run.state, f"batch {len(run.history)}"]
+    if run.history:
+        last, waiting = run.history[-1], ", ".join(said(*change) for change in run.waiting().items())
+        words += [f"epoch {last['epoch']}", f"{1000 * last['seconds']:.0f} ms a batch"]
+        if waiting: words.append(f"from the next reset on: {waiting}")
+    return " · ".join(words)
 
 # %% ../nbs/2_the_method/12_hyperparameters.ipynb #8d806b4d
 class LiveTrainer:
@@ -398,7 +408,7 @@ class LiveTrainer:
 
     def _move(self, name, value):
         self.run.set(name, None if value == FOLLOWS else value)
-        self._say()
+        self.status.value = standing(self.run)
 
     def _watched(self, run):
         "In the run's thread, after each batch: draw, if it is time to."
@@ -410,20 +420,13 @@ class LiveTrainer:
         self._due = time.monotonic() + max(0.2, 3 * (time.monotonic() - begun))
 
     def draw(self):
-        "The curves as they are now, and where the run stands."
+        "The curves as they are now, or what to press for some, and where the run stands."
         with self._drawing:
-            self.plot.show(curves_figure(self.run.history))
+            figure = curves_figure(self.run.history)
+            if not self.run.history: figure.add_annotation(_INVITATION)
+            self.plot.show(figure)
             if self.run.error: self.plot.fail(self.run.error)
-            self._say()
-
-    def _say(self):
-        run = self.run
-        words = [run.state, f"batch {len(run.history)}"]
-        if run.history:
-            last, waiting = run.history[-1], ", ".join(said(*change) for change in run.waiting().items())
-            words += [f"epoch {last['epoch']}", f"{1000 * last['seconds']:.0f} ms a batch"]
-            if waiting: words.append(f"from the next reset on: {waiting}")
-        self.status.value = " · ".join(words)
+            self.status.value = standing(self.run)
 
     def close(self):
         "End the run and take the widgets away."

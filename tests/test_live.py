@@ -307,6 +307,19 @@ def traces(live):
     return json.loads(live.plot.figure)["data"]
 
 
+def test_an_empty_figure_says_what_to_press():
+    import json
+    live = trainer_of()
+    said = lambda: [note["text"] for note in json.loads(live.plot.figure)["layout"].get("annotations", [])]
+    assert len(said()) == 1 and live.buttons["start"].description in said()[0]
+    live.buttons["step"].click()
+    until(lambda: traces(live)[0]["x"])
+    assert said() == []
+    live.buttons["reset"].click()
+    assert len(said()) == 1
+    live.close()
+
+
 def test_the_buttons_and_controls_drive_the_run():
     live = trainer_of(gamma=.05, batch_size=24)
     live.buttons["start"].click()
