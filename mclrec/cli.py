@@ -113,7 +113,8 @@ def table(metrics):
     return "\n".join(map(line, ("HR", "NDCG", "MRR")))
 
 # %% ../nbs/5_in_practice/53_command_line.ipynb #cbe7e6e0
-HOW = ("batch_size", "lr", "lr_aug", "metric", "patience", "precision", "compile")       # what --set gives to training; the rest goes to the model
+# What --set gives to training; the rest goes to the model.
+HOW = ("batch_size", "lr", "lr_aug", "metric", "patience", "precision", "compile")
 FOR_TOY = {"batch_size": 128, "lr": 0.005, "lr_aug": 0.005, "dropout": 0.2, "attention_dropout": 0.2}
 
 def arrange(kind, args, kept):
