@@ -33,7 +33,10 @@ def _dark(color):
     return .299 * red + .587 * green + .114 * blue < 128
 
 def chips(rows, title="", height=None):
-    """Rows of named chips as a figure: `rows` is {label: [(text, color), …]}, drawn from the left; color None leaves only an outline."""
+    """Rows of named chips as a figure.
+
+    `rows` is {label: [(text, color), …]}, drawn from the left; color None leaves only an outline.
+    """
     import plotly.graph_objects as go
     figure, shapes, width = go.Figure(), [], max([len(row) for row in rows.values()] + [8])
     room = max(2, 96 // width)                                          # letters that fit on a chip
@@ -44,11 +47,12 @@ def chips(rows, title="", height=None):
         names = [str(text) for text, _ in row]
         short = [name if len(name) <= room else name[:room - 1] + "…" for name in names]
         ink = [GREY if color is None else "white" if _dark(color) else "black" for _, color in row]
-        figure.add_scatter(x=[x + .5 for x in range(len(row))], y=[y] * len(row), mode="text", text=short, textfont_color=ink,
-                           hovertext=names, hoverinfo="text", showlegend=False)
+        figure.add_scatter(x=[x + .5 for x in range(len(row))], y=[y] * len(row), mode="text", text=short,
+                           textfont_color=ink, hovertext=names, hoverinfo="text", showlegend=False)
     styled(figure, title, height=height or 90 + 46 * len(rows)).update_layout(margin_l=110, shapes=shapes)
     figure.update_xaxes(visible=False, range=[0, width])
-    return figure.update_yaxes(tickvals=list(range(len(rows))), ticktext=list(rows), range=[len(rows) - .5, -.5], showgrid=False, zeroline=False)
+    look = dict(range=[len(rows) - .5, -.5], showgrid=False, zeroline=False)
+    return figure.update_yaxes(tickvals=list(range(len(rows))), ticktext=list(rows), **look)
 
 # %% ../nbs/5_in_practice/55_explorables.ipynb #aee17940
 SYMBOLS = {"lam": "λ", "beta": "β", "gamma": "γ", "tau": "τ", "sigma": "σ", "theta": "θ", "phi": "φ"}
@@ -93,7 +97,12 @@ def with_slider(figure, grid, play=None):
 
 # %% ../nbs/5_in_practice/55_explorables.ipynb #c5acc809
 _SHARED = """
-const plotly = globalThis.mclrecPlotly ??= (() => { let give; const p = new Promise(r => { give = r; }); p.give = give; return p; })();
+const plotly = globalThis.mclrecPlotly ??= (() => {
+  let give;
+  const promised = new Promise(resolve => { give = resolve; });
+  promised.give = give;
+  return promised;
+})();
 """
 _LIBRARY = _SHARED + """
 export default { initialize({ model }) {
@@ -109,7 +118,8 @@ export default { async render({ model, el }) {
   const place = document.createElement("div"), trouble = document.createElement("pre");
   el.style.width = "100%";
   el.append(place, trouble);
-  const Plotly = await plotly, news = await model.widget_manager.get_model(model.get("news").slice("IPY_MODEL_".length));
+  const Plotly = await plotly;
+  const news = await model.widget_manager.get_model(model.get("news").slice("IPY_MODEL_".length));
   let width = 0;
   function draw() {
     if (!place.clientWidth) return;
@@ -130,7 +140,7 @@ export default { async render({ model, el }) {
 # %% ../nbs/5_in_practice/55_explorables.ipynb #a9a34d0a
 @cache
 def _plot_class():
-    "The widget `Plot`, made when first needed: the library itself must not need widgets. Its page has been given Plotly's JavaScript."
+    "The widget `Plot`, made when first needed, for the library must not need widgets; its page gets Plotly's JavaScript."
     import anywidget
     from ipywidgets import Label, Widget, widget_serialization
     from plotly.offline import get_plotlyjs
@@ -168,7 +178,7 @@ def _plot_class():
 
 # %% ../nbs/5_in_practice/55_explorables.ipynb #55live01
 def live_plot(figure=None, label=""):
-    "A widget that shows a Plotly figure and, by its method `show`, the next one in its place; `label` is for readers who do not see it."
+    "A widget that shows a Plotly figure and, by `show`, the next in its place; `label` is for who does not see it."
     return _plot_class()('{"data": [], "layout": {}}' if figure is None else figure.to_json(), label)
 
 # %% ../nbs/5_in_practice/55_explorables.ipynb #faf9247a
@@ -190,7 +200,7 @@ def plain(figure):
     return json.loads(figure.to_json()) | {"config": {"displayModeBar": False}}
 
 def box_of(shown):
-    "The widgets of an `Explorable`: its controls in a row, the live figure, the caption; leaves `controls` and `plot` with it."
+    "The widgets of an `Explorable`: controls in a row, figure, caption; leaves `controls` and `plot` with it."
     import ipywidgets as widgets
     shown.controls = {name: control(name, values) for name, values in shown.grid.items()}
     shown.plot = live_plot(shown.draw(), shown.caption)
@@ -201,7 +211,8 @@ def box_of(shown):
         clock = widgets.Play(value=played.index, max=len(played.options) - 1, interval=400)
         widgets.jslink((clock, "value"), (played, "index"))
         row.insert(0, clock)
-    box = widgets.VBox([widgets.Box(row, layout=dict(flex_flow="row wrap", align_items="center")), shown.plot, widgets.HTML(f"<small>{shown.caption}</small>")])
+    row = widgets.Box(row, layout=dict(flex_flow="row wrap", align_items="center"))
+    box = widgets.VBox([row, shown.plot, widgets.HTML(f"<small>{shown.caption}</small>")])
     box.add_class("mclrec-explorable")
     return box
 
@@ -209,12 +220,15 @@ def box_of(shown):
 class Explorable:
     """A figure function and the grid of values its arguments may take, one control each.
 
-    Shows itself in a notebook: controls and a live figure with a kernel, a figure with Plotly's own slider without. `points` is every combination
-    of values; `box` the widgets, made when first asked for; `controls`, `plot` and `shown` the control of each argument, the widget that draws, and the figure drawn last.
+    Shows itself in a notebook: controls and a live figure with a kernel, a figure with Plotly's own slider without.
+    `points` is every combination of values; `box` the widgets, made when first asked for; `controls`, `plot` and
+    `shown` the control of each argument, the widget that draws, and the figure drawn last.
     """
     def __init__(self, figure, grid, play=None):
-        if not grid or not all(len(values) for values in grid.values()): raise ValueError("an explorable needs at least one argument with at least one value.")
-        if not figure.__doc__: raise ValueError(f"{figure.__name__} needs a docstring: its first line is the caption of the figure.")
+        if not grid or not all(len(values) for values in grid.values()):
+            raise ValueError("an explorable needs at least one argument with at least one value.")
+        if not figure.__doc__:
+            raise ValueError(f"{figure.__name__} needs a docstring: its first line is the caption of the figure.")
         self.figure, self.grid, self.play = figure, {name: list(values) for name, values in grid.items()}, play
         self.caption = figure.__doc__.strip().splitlines()[0]
         self.controls, self.shown, self._box = {}, None, None
@@ -239,7 +253,8 @@ class Explorable:
         except Exception as e: self.plot.fail(f"{type(e).__name__}: {e}")
 
     def _repr_mimebundle_(self, include=None, exclude=None):
-        return {**self.box._repr_mimebundle_(), MIME: plain(with_slider(self.figure, self.grid, self.play)), "text/plain": self.caption}
+        still = plain(with_slider(self.figure, self.grid, self.play))
+        return {**self.box._repr_mimebundle_(), MIME: still, "text/plain": self.caption}
 
 # %% ../nbs/5_in_practice/55_explorables.ipynb #2d58e2f5
 def explorable(figure, /, *, play=None, **grid):

@@ -31,7 +31,9 @@ def _lines(path):
     try:
         with (gzip.open if path.suffix.lower() == ".gz" else open)(path, "rb") as f:
             for n, raw in enumerate(f, 1):
-                if b"\0" in raw: raise InputError(f"{path}, line {n}: binary content, not text; give the file the ending of its format, or convert it.")
+                if b"\0" in raw:
+                    raise InputError(f"{path}, line {n}: binary content, not text; "
+                                     "give the file the ending of its format, or convert it.")
                 yield raw.decode("utf-8-sig" if n == 1 else "utf-8")
     except UnicodeDecodeError as e:
         raise InputError(f"{path}, line {n}: not UTF-8 text ({e.reason} at byte {e.start + 1}); save the file as UTF-8.") from e
@@ -43,12 +45,18 @@ def _lines(path):
 # %% ../nbs/5_in_practice/50_your_data.ipynb #096bbef3
 def _read_txt(path, columns):
     "Users and items, one entry an action, of a file with a user and its items a line."
-    if any(columns): raise InputError(f"{path}: a .txt file has no columns (a line is a user and its items); leave out the column names.")
+    if any(columns):
+        raise InputError(f"{path}: a .txt file has no columns (a line is a user and its items); "
+                         "leave out the column names.")
     users, items = [], []
     for n, line in enumerate(_lines(path), 1):
         words = line.split()
-        if n == 1 and (hint := _looks_like(line, words)): raise InputError(f"{path}, line 1: looks like {hint}; name the file so, or write a user and its items a line.")
-        if len(words) == 1: raise InputError(f"{path}, line {n}: user {words[0]!r} has no items; a line is a user and its items, separated by blanks.")
+        if n == 1 and (hint := _looks_like(line, words)):
+            raise InputError(f"{path}, line 1: looks like {hint}; "
+                             "name the file so, or write a user and its items a line.")
+        if len(words) == 1:
+            raise InputError(f"{path}, line {n}: user {words[0]!r} has no items; "
+                             "a line is a user and its items, separated by blanks.")
         users += words[:1] * (len(words) - 1)
         items += words[1:]
     return users, items, None
@@ -74,11 +82,18 @@ def _columns(where, names, columns):
         fits = [name for name in names if (name == given if given is not None else _plain(name) in usual)]
         if set(map(str, fits)) == {"asin", "parent_asin"}: fits = ["parent_asin"]  # Amazon 2023: all variants of a product
         if given is not None and not fits: raise InputError(f"{where}: no column {given!r}; the columns are {there}.")
-        if not fits and what != "time": raise InputError(f"{where}: no column found for the {what}s among {there}; name it with {what}=, or add a header line.")
-        if len(set(fits)) > 1: raise InputError(f"{where}: columns {' and '.join(map(str, fits))} could both be the {what}; say which with {what}=.")
-        if len(fits) > 1: raise InputError(f"{where}: column {fits[0]!r} is there {len(fits)} times; rename all but one.")
+        if not fits and what != "time":
+            raise InputError(f"{where}: no column found for the {what}s among {there}; "
+                             f"name it with {what}=, or add a header line.")
+        if len(set(fits)) > 1:
+            raise InputError(f"{where}: columns {' and '.join(map(str, fits))} could both be the {what}; "
+                             f"say which with {what}=.")
+        if len(fits) > 1:
+            raise InputError(f"{where}: column {fits[0]!r} is there {len(fits)} times; rename all but one.")
         found.append(fits[0] if fits else None)
-    if len(set(found)) < 3: raise InputError(f"{where}: one column cannot serve twice; user, item and time are {', '.join(map(str, found))}.")
+    if len(set(found)) < 3:
+        raise InputError(f"{where}: one column cannot serve twice; "
+                         f"user, item and time are {', '.join(map(str, found))}.")
     return found
 
 # %% ../nbs/5_in_practice/50_your_data.ipynb #30d67bb4
@@ -104,15 +119,19 @@ class _Clock:
         try: number, kind = _moment(value)
         except (TypeError, ValueError, OverflowError):
             raise InputError(f"{where()}: time {value!r} is neither a number nor an ISO date; mend it, or leave the column out.") from None
-        if kind != (self.kind or kind): raise InputError(f"{where()}: time {value!r} is {kind}, but those before it are each {self.kind}; use one kind of time.")
+        if kind != (self.kind or kind):
+            raise InputError(f"{where()}: time {value!r} is {kind}, but those before it are each {self.kind}; "
+                             "use one kind of time.")
         self.kind = kind
         return number
 
 # %% ../nbs/5_in_practice/50_your_data.ipynb #7eda3c6f
 def _id(value, where, what):
     "The id `value` as text without blanks around it. Raises `InputError` if it is empty or no id."
-    if isinstance(value, bool) or not isinstance(value, (str, int)): raise InputError(f"{where()}: {what} id {value!r} is neither text nor a whole number; mend the line.")
-    if not (text := str(value).strip()): raise InputError(f"{where()}: the {what} id is empty; fill it in or remove the line.")
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        raise InputError(f"{where()}: {what} id {value!r} is neither text nor a whole number; mend the line.")
+    if not (text := str(value).strip()):
+        raise InputError(f"{where()}: the {what} id is empty; fill it in or remove the line.")
     return sys.intern(text)
 
 def _read_table(path, columns):
@@ -130,7 +149,9 @@ def _read_table(path, columns):
         begin = rows.line_num + 1
         for row in rows:
             if "".join(row).strip() or len(row) > 1:
-                if len(row) != len(header): raise InputError(f"{where()}: the header names {len(header)} columns and this line fills {len(row)}; mend it (a field with the separator in it needs quotes).")
+                if len(row) != len(header):
+                    raise InputError(f"{where()}: the header names {len(header)} columns and this line fills {len(row)}; "
+                                     "mend it (a field with the separator in it needs quotes).")
                 users.append(_id(row[u], where, "user"))
                 items.append(_id(row[i], where, "item"))
                 if t is not None: times.append(clock(row[t], where))
@@ -152,11 +173,15 @@ def _read_json(path, columns):
     for n, line in enumerate(_lines(path), 1):
         if not line.strip(): continue
         try: row = json.loads(line)
-        except (ValueError, RecursionError) as e: raise InputError(f"{where()}: not JSON ({e}); one object a line is expected.") from e
-        if not isinstance(row, dict): raise InputError(f"{where()}: a JSON {type(row).__name__}, but one object a line is expected, {{…}}.")
+        except (ValueError, RecursionError) as e:
+            raise InputError(f"{where()}: not JSON ({e}); one object a line is expected.") from e
+        if not isinstance(row, dict):
+            raise InputError(f"{where()}: a JSON {type(row).__name__}, but one object a line is expected, {{…}}.")
         names = names or _columns(where(), list(row), columns)
         missing = [name for name in names if name is not None and name not in row]
-        if missing: raise InputError(f"{where()}: no field {missing[0]!r}, which the lines before have; fill it in or remove the line.")
+        if missing:
+            raise InputError(f"{where()}: no field {missing[0]!r}, which the lines before have; "
+                             "fill it in or remove the line.")
         u, i, t = names
         users.append(_id(row[u], where, "user"))
         items.append(_id(row[i], where, "item"))
@@ -171,13 +196,18 @@ def _missing(value):
 def _values(where, frame, column):
     "The column of a frame as a list. Raises `InputError` naming the row (from 0) that holds nothing, or no id or time."
     try: values = frame[column]
-    except (KeyError, TypeError) as e: raise InputError(f"{where}: column {column!r} cannot be read ({str(e).partition(chr(10))[0]}); give a data frame held in memory.") from e
+    except (KeyError, TypeError) as e:
+        raise InputError(f"{where}: column {column!r} cannot be read ({str(e).partition(chr(10))[0]}); "
+                         "give a data frame held in memory.") from e
     how = next((h for h in ("to_pylist", "to_list", "tolist") if hasattr(values, h)), None)
     values = getattr(values, how)() if how else list(values)
     for k, value in enumerate(values):
         try: hash(value)
-        except TypeError: raise InputError(f"{where}, row {k} (from 0): a {type(value).__name__} in column {column!r}; give text or numbers.") from None
-        if _missing(value): raise InputError(f"{where}, row {k} (from 0): nothing in column {column!r}; fill it in or drop the row.")
+        except TypeError:
+            raise InputError(f"{where}, row {k} (from 0): a {type(value).__name__} in column {column!r}; "
+                             "give text or numbers.") from None
+        if _missing(value):
+            raise InputError(f"{where}, row {k} (from 0): nothing in column {column!r}; fill it in or drop the row.")
     return values
 
 # %% ../nbs/5_in_practice/50_your_data.ipynb #e43edf36
@@ -196,7 +226,9 @@ def _read_parquet(path, columns):
     try:
         import pyarrow
         import pyarrow.parquet
-    except ImportError as e: raise InputError(f"{path}: parquet needs pyarrow; pip install 'mclrec[parquet]', or save the data as .csv.") from e
+    except ImportError as e:
+        raise InputError(f"{path}: parquet needs pyarrow; "
+                         "pip install 'mclrec[parquet]', or save the data as .csv.") from e
     try:
         file = pyarrow.parquet.ParquetFile(path)
         names = _columns(path, file.schema_arrow.names, columns)
@@ -218,9 +250,11 @@ def _read_file(path, columns):
     if path.is_dir(): raise InputError(f"{path} is a folder; give the file in it.")
     if not path.exists():
         beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise InputError(f"{path}: no such file, and no name of a data set; {suggest(path.name, NAMES + beside[:1000] if path.suffix else NAMES)}")
+        known = NAMES + beside[:1000] if path.suffix else NAMES
+        raise InputError(f"{path}: no such file, and no name of a data set; {suggest(path.name, known)}")
     if (read := READERS.get(_suffix(path))) is None:
-        raise InputError(f"{path}: its ending {path.suffix!r} is none of {', '.join(READERS)} (or one of them and .gz); name it after its format.")
+        raise InputError(f"{path}: its ending {path.suffix!r} is none of {', '.join(READERS)} (or one of them and .gz); "
+                         "name it after its format.")
     rows = read(path, columns)
     if not rows[0]: raise InputError(f"{path}: no interactions in it; give at least one user with one item.")
     return rows
@@ -252,17 +286,22 @@ def load(source, user=None, item=None, time=None, core=5):
     by the logger "mclrec" and kept in `dropped`. Ids are text from a text file, and of the frame's own type from a frame.
     Raises `InputError` with the place and the remedy if anything is wrong.
     """
-    if isinstance(core, bool) or not isinstance(core, Integral) or core < 0: raise InputError(f"core={core!r} must be a whole number, 0 or more (0 keeps all).")
+    if isinstance(core, bool) or not isinstance(core, Integral) or core < 0:
+        raise InputError(f"core={core!r} must be a whole number, 0 or more (0 keeps all).")
     columns, name = (user, item, time), "data"
     if isinstance(source, str) and source in NAMES:
-        if any(columns): raise InputError(f"{source}: a registered data set has no columns to name; leave out user, item and time.")
+        if any(columns):
+            raise InputError(f"{source}: a registered data set has no columns to name; leave out user, item and time.")
         rows, name = _read_registered(source), source
     elif isinstance(source, (str, os.PathLike)):
         path = Path(source).expanduser()
         rows, name = _read_file(path, columns), (path.with_suffix("") if path.suffix.lower() == ".gz" else path).stem
     elif hasattr(source, "columns"): rows = _read_frame(source, columns)
-    else: raise InputError(f"cannot load {type(source).__name__} {source!r:.40}: give a name ({', '.join(NAMES)}), a path, or a data frame.")
+    else:
+        raise InputError(f"cannot load {type(source).__name__} {source!r:.40}: "
+                         f"give a name ({', '.join(NAMES)}), a path, or a data frame.")
     data = from_rows(*rows, core=core, name=name)
     lost = ", ".join(f"{n} {what}" for what, n in data.dropped.items())
-    _log.info("%s: %d users, %d items, %d actions%s", name, data.n_users, data.n_items, len(data.items), f"; the {core}-core took away {lost}" if core else "")
+    dropped = f"; the {core}-core took away {lost}" if core else ""
+    _log.info("%s: %d users, %d items, %d actions%s", name, data.n_users, data.n_items, len(data.items), dropped)
     return data

@@ -71,30 +71,35 @@ def contrastive_terms(h1, h2, w1, w2, settings, wanted=("cl1", "cl2", "R")):
     per_anchor, three = settings["margins"] == "anchor", pairs(h1, h2, z1, z2)
     shared = [similarities(a.detach(), b.detach()) for a, b in three]
     if "cl2" in wanted: terms["cl2"] = sum(con(a, b, S=S) for (a, b), S in zip(three, shared))
-    if "R" in wanted: terms["R"] = sum(regularizer_per_anchor(a, b, S) for (a, b), S in zip(three, shared)) if per_anchor else regularizer(z1, z2)
+    if "R" in wanted and not per_anchor: terms["R"] = regularizer(z1, z2)
+    elif "R" in wanted: terms["R"] = sum(regularizer_per_anchor(a, b, S) for (a, b), S in zip(three, shared))
     return terms
 
 # %% ../nbs/2_the_method/10_meta_training.ipynb #2d32a6d1
 class MCLRec(EncoderRecommender):
     """Meta-optimized contrastive learning for sequential recommendation (Qin et al., SIGIR 2023).
 
-    Settings beyond the encoder's: `lam`, `beta` (Eq. 14; None: the paper's for the data set), `gamma` (None: 0.1 beta), `tau`;
-    `crop_ratio`, `mask_ratio`, `reorder_ratio`; `regularizer=False` leaves R out, `joint=True` moves everything at once by L_0 (MCLRec-J),
-    `share=True` uses one augmenter for both views; and the points in which the presets `official` (as released) and `paper` (as printed) differ.
+    Settings beyond the encoder's: `lam`, `beta` (Eq. 14; None: the paper's for the data set), `gamma` (None: 0.1
+    beta), `tau`; `crop_ratio`, `mask_ratio`, `reorder_ratio`; `regularizer=False` leaves R out, `joint=True` moves
+    everything at once by L_0 (MCLRec-J), `share=True` uses one augmenter for both views; and the points in which
+    the presets `official` (as released) and `paper` (as printed) differ.
     """
     name = "mclrec"
-    DEFAULTS = dict(EncoderRecommender.DEFAULTS, lam=None, beta=None, gamma=None, tau=1.0, crop_ratio=0.5, mask_ratio=0.5, reorder_ratio=0.8,
-                    regularizer=True, joint=False, share=False, updates=3, normalize=True, both_directions=False, margins="anchor",
-                    gamma_aug=0.1, distinct=True, mask_token=False, padding_scored=True)
+    DEFAULTS = dict(EncoderRecommender.DEFAULTS, lam=None, beta=None, gamma=None, tau=1.0,
+                    crop_ratio=0.5, mask_ratio=0.5, reorder_ratio=0.8, regularizer=True, joint=False, share=False,
+                    updates=3, normalize=True, both_directions=False, margins="anchor", gamma_aug=0.1, distinct=True,
+                    mask_token=False, padding_scored=True)
     PRESETS = {"official": {},
-               "paper": dict(updates=2, normalize=False, both_directions=True, margins="batch", gamma_aug=None, distinct=False,
-                             mask_token=True, padding_scored=False)}
+               "paper": dict(updates=2, normalize=False, both_directions=True, margins="batch", gamma_aug=None,
+                             distinct=False, mask_token=True, padding_scored=False)}
 
     def __init__(self, n_items, preset=None, seed=2020, **settings):
         super().__init__(n_items, preset, seed, **settings)
         s = self.settings
-        if s["updates"] not in (2, 3): raise InputError(f"updates={s['updates']} must be 2 (encoder, augmenters) or 3 (and the encoder again).")
-        if s["margins"] not in ("anchor", "batch"): raise InputError(f"margins={s['margins']!r} must be 'anchor' or 'batch'.")
+        if s["updates"] not in (2, 3):
+            raise InputError(f"updates={s['updates']} must be 2 (encoder, augmenters) or 3 (and the encoder again).")
+        if s["margins"] not in ("anchor", "batch"):
+            raise InputError(f"margins={s['margins']!r} must be 'anchor' or 'batch'.")
         if s["d"] < 4: raise InputError(f"d={s['d']} must be at least 4: the augmenters narrow it to a quarter.")
         check_views(s)
         self.w1 = Augmenter(s["d"], s["normalize"], self.generator)
@@ -104,7 +109,8 @@ class MCLRec(EncoderRecommender):
         super().prepare(data)
         for key, value in zip(("lam", "beta"), LAMBDA_BETA.get(data.name, ELSEWHERE)):
             if self.settings[key] is None: self.settings[key] = value
-        log.info("%s, preset %s: λ = %g, β = %g, γ = %g", self.name, self.preset, self.settings["lam"], self.settings["beta"], self.gamma)
+        lam, beta = self.settings["lam"], self.settings["beta"]
+        log.info("%s, preset %s: λ = %g, β = %g, γ = %g", self.name, self.preset, lam, beta, self.gamma)
 
     @property
     def gamma(self):
@@ -119,10 +125,10 @@ class MCLRec(EncoderRecommender):
 
     def encoder_loss(self, views):
         "L_0 of Eq. 14 and its terms."
-        h, h1, h2 = self.encode(views.all).chunk(3)
-        weights = {"cl1": self.settings["lam"], "cl2": self.settings["beta"], "R": self.gamma if self.settings["regularizer"] else 0}
-        terms = contrastive_terms(h1, h2, self.w1, self.w2, self.settings, [name for name, weight in weights.items() if weight])
-        rec = self.next_item_loss(h, views.targets, self.settings["padding_scored"])
+        s, (h, h1, h2) = self.settings, self.encode(views.all).chunk(3)
+        weights = {"cl1": s["lam"], "cl2": s["beta"], "R": self.gamma if s["regularizer"] else 0}
+        terms = contrastive_terms(h1, h2, self.w1, self.w2, s, [name for name, weight in weights.items() if weight])
+        rec = self.next_item_loss(h, views.targets, s["padding_scored"])
         return {"loss": rec + sum(weights[name] * term for name, term in terms.items()), "rec": rec, **terms}
 
     def augmenter_loss(self, views):
@@ -135,7 +141,8 @@ class MCLRec(EncoderRecommender):
 
     def stages(self):
         if self.settings["joint"]: return [("all", self.encoder_loss)]
-        return [("encoder", self.encoder_loss), ("augmenters", self.augmenter_loss), ("encoder", self.encoder_loss)][:self.settings["updates"]]
+        encoder, augmenters = ("encoder", self.encoder_loss), ("augmenters", self.augmenter_loss)
+        return [encoder, augmenters, encoder][:self.settings["updates"]]
 
     def groups(self):
         theta = list(self.encoder.parameters()), "lr"

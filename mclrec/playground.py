@@ -110,17 +110,19 @@ _OPEN = weakref.WeakSet()
 class Playground:
     """A page of sections that share a choice: when another is made, the stage and all sections are made anew, in a thread.
 
-    `prepare(tick, **chosen)` makes the stage; `chosen` has one of the values that `grid` gives each argument, at first the first of each. It calls
-    `tick(share)` as it goes, share from 0 to 1, and should give up and return None when that returns False. `stage` is the one the sections show.
+    `prepare(tick, **chosen)` makes the stage; `chosen` has one of the values that `grid` gives each argument, at first
+    the first of each. It calls `tick(share)` as it goes, share from 0 to 1, and should give up and return None when
+    that returns False. `stage` is the one the sections show.
     """
     def __init__(self, prepare, **grid):
         import ipywidgets as widgets
         self.prepare, self.sections, self.work = prepare, {}, Latest(lambda *asked: renew(self, *asked))
-        self.controls = {name: widgets.Dropdown(options=values, description=name, layout=dict(width="14em")) for name, values in grid.items()}
+        wide, row = dict(width="14em"), dict(flex_flow="row wrap", align_items="center")
+        self.controls = {name: widgets.Dropdown(options=values, description=name, layout=wide) for name, values in grid.items()}
         self.stage = prepare(lambda share: True, **self.chosen)
         self.progress = widgets.FloatProgress(value=1, max=1, layout=dict(width="8em"))
         self.status = widgets.HTML(" · ".join(map(str, self.chosen.values())) + ": ready")
-        self.bar = widgets.Box([*self.controls.values(), self.progress, self.status], layout=dict(flex_flow="row wrap", align_items="center"))
+        self.bar = widgets.Box([*self.controls.values(), self.progress, self.status], layout=row)
         for name, made in self.controls.items():
             made.add_class(f"mclrec-choice-{name}")
             made.observe(lambda change: self.work.ask(self.chosen), "value")

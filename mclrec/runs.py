@@ -44,9 +44,14 @@ def write_whole(path, content):
 def read_json(path):
     "The JSON object in `path`; `InputError` if there is none."
     try: content = json.loads(Path(path).read_text("utf-8"))
-    except FileNotFoundError: raise InputError(f"{path}: is missing; {Path(path).parent} is not a complete run, train it again or give another folder.") from None
-    except (OSError, ValueError) as e: raise InputError(f"{path}: cannot be read as JSON ({e}); the file is damaged, restore it or train again.") from None
-    if not isinstance(content, dict): raise InputError(f"{path}: holds no JSON object; the file is damaged, restore it or train again.")
+    except FileNotFoundError:
+        raise InputError(f"{path}: is missing; "
+                         f"{Path(path).parent} is not a complete run, train it again or give another folder.") from None
+    except (OSError, ValueError) as e:
+        raise InputError(f"{path}: cannot be read as JSON ({e}); "
+                         "the file is damaged, restore it or train again.") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: holds no JSON object; the file is damaged, restore it or train again.")
     return content
 
 def read_tensors(path):
@@ -54,8 +59,11 @@ def read_tensors(path):
     try:
         with safetensors.safe_open(path, "pt") as file:
             return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}
-    except FileNotFoundError: raise InputError(f"{path}: is missing; {Path(path).parent} is not a complete run, train it again or give another folder.") from None
-    except (OSError, safetensors.SafetensorError) as e: raise InputError(f"{path}: cannot be read ({e}); the file is damaged, restore it or train again.") from None
+    except FileNotFoundError:
+        raise InputError(f"{path}: is missing; "
+                         f"{Path(path).parent} is not a complete run, train it again or give another folder.") from None
+    except (OSError, safetensors.SafetensorError) as e:
+        raise InputError(f"{path}: cannot be read ({e}); the file is damaged, restore it or train again.") from None
 
 def write_tensors(path, tensors, notes=None):
     "Write tensors by name, and notes (a dict of text), whole or not at all."
@@ -119,7 +127,8 @@ def save(model, folder):
     anything else (a training run, say), or if it cannot be written.
     """
     folder = Path(folder)
-    if model.vocabulary is None: raise InputError("the model knows no items yet: fit it, or load it, before it is saved.")
+    if model.vocabulary is None:
+        raise InputError("the model knows no items yet: fit it, or load it, before it is saved.")
     if folder.exists() and not (folder.is_dir() and {f.name for f in folder.iterdir()} <= SAVED):
         raise InputError(f"{folder}: holds a training run or other files; choose another folder.")
     new, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{age}") for age in ("new", "old"))
@@ -130,7 +139,8 @@ def save(model, folder):
         if folder.exists(): folder.rename(old)
         new.rename(folder)
     except InputError as e: raise InputError(str(e).replace(str(new), str(folder))) from None
-    except OSError as e: raise InputError(f"{folder}: cannot be written ({e.strerror}); choose another folder.") from None
+    except OSError as e:
+        raise InputError(f"{folder}: cannot be written ({e.strerror}); choose another folder.") from None
     finally:
         for rest in (new, old): shutil.rmtree(rest, ignore_errors=True)
 
@@ -144,22 +154,28 @@ def write_vocabulary(model, folder):
 def build(config, folder):
     "The model a config describes, with fresh weights; `InputError` if the config is not one."
     try: return model_class(config["model"])(config["n_items"], config["preset"], config["seed"], **config["settings"])
-    except (KeyError, TypeError) as e: raise InputError(f"{Path(folder) / 'config.json'}: does not describe a model ({e!r}); the file is damaged or of another version.") from None
+    except (KeyError, TypeError) as e:
+        raise InputError(f"{Path(folder) / 'config.json'}: does not describe a model ({e!r}); "
+                         "the file is damaged or of another version.") from None
 
 def set_weights(model, tensors, path):
     "Give `model` the tensors read from `path`; `InputError` if they do not fit."
     try: model.load_state_dict(tensors)
-    except RuntimeError as e: raise InputError(f"{path}: does not fit the model that config.json describes ({str(e).splitlines()[-1].strip()}); the files are of different runs.") from None
+    except RuntimeError as e:
+        raise InputError(f"{path}: does not fit the model that config.json describes ({str(e).splitlines()[-1].strip()}); "
+                         "the files are of different runs.") from None
 
 def load_run(folder):
-    "The model saved in `folder`, by `save` or by training, ready to evaluate and recommend. Raises `InputError` if the folder is not a complete run."
+    "The model saved in `folder`, by `save` or by training, ready for use; `InputError` if it is not a complete run."
     folder = Path(folder)
     if not folder.is_dir(): raise InputError(f"{folder}: there is no such folder; give the folder of a run.")
     config = read_json(folder / "config.json")
     model = build(config, folder)
     ids = read_json(folder / "vocabulary.json")
     model.vocabulary, model.user_vocabulary = ids.get("items", []), ids.get("users")
-    if len(model.vocabulary) != model.n_items: raise InputError(f"{folder / 'vocabulary.json'}: has {len(model.vocabulary)} items, config.json says {model.n_items}; the files are of different runs.")
+    if len(model.vocabulary) != model.n_items:
+        raise InputError(f"{folder / 'vocabulary.json'}: has {len(model.vocabulary)} items, config.json says {model.n_items}; "
+                         "the files are of different runs.")
     set_weights(model, read_tensors(folder / "model.safetensors")[0], folder / "model.safetensors")
     return model.eval()
 
@@ -185,12 +201,20 @@ def load_official(path, data):
     try:
         tensors = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
         items = len(tensors["item_embedding.weight"]) - 2
-    except FileNotFoundError: raise InputError(f"{path}: there is no such file; 'mclrec download beauty-checkpoint' fetches the one for Beauty.") from None
-    except Exception as e: raise InputError(f"{path}: is not a checkpoint of the released MCLRec code ({type(e).__name__}); give the authors' model.pth.") from None
-    if items != data.n_items: raise InputError(f"{path}: was made for {items} items but {data.name} has {data.n_items}; give the data it was trained on.")
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such file; "
+                         "'mclrec download beauty-checkpoint' fetches the one for Beauty.") from None
+    except Exception as e:
+        raise InputError(f"{path}: is not a checkpoint of the released MCLRec code ({type(e).__name__}); "
+                         "give the authors' model.pth.") from None
+    if items != data.n_items:
+        raise InputError(f"{path}: was made for {items} items but {data.name} has {data.n_items}; "
+                         "give the data it was trained on.")
     model = model_class("mclrec")(data.n_items)
     try: state = {name: torch.cat([tensors[part] for part in official_name(name)]) for name in model.encoder.state_dict()}
-    except (KeyError, TypeError) as e: raise InputError(f"{path}: is not a checkpoint of the released MCLRec code ({type(e).__name__}: {e}); give the authors' model.pth.") from None
+    except (KeyError, TypeError) as e:
+        raise InputError(f"{path}: is not a checkpoint of the released MCLRec code ({type(e).__name__}: {e}); "
+                         "give the authors' model.pth.") from None
     set_weights(model.encoder, state, path)
     model.prepare(data)
     return model.eval()

@@ -106,6 +106,12 @@ def test_no_cell_is_a_wall_of_code(path):
     assert long == {}, "cells of more than 40 lines, by their first line"
 
 
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
+def test_no_line_of_code_runs_out_of_the_page(path):
+    wide = [line for code in cells(path, "code") for line in code.splitlines() if len(line) > 140]
+    assert wide == [], "lines of more than 140 characters, which a classroom's projector does not show whole"
+
+
 @pytest.mark.parametrize("code, lines", [
     ("a = 1\n" * 41, 41), ("class A:\n" + "    a = 1\n" * 60, 0), ("class A:\n" + "    a = 1\n" * 99, 20), ("b = 2\n" * 30 + "class A:\n    a = 1\n", 30),
 ])
