@@ -10,6 +10,7 @@ __all__ = ['COLORS', 'GREY', 'SYMBOLS', 'MIME', 'styled', 'chips', 'spoken', 'in
 import json
 from functools import cache
 from itertools import product
+from random import Random
 
 # %% ../nbs/5_in_practice/55_explorables.ipynb #7f63bd03
 COLORS = {"encoder": "#0072B2", "augmenter": "#D55E00", "positive": "#009E73", "negative": "#CC79A7",
@@ -79,14 +80,15 @@ def with_slider(figure, grid, play=None):
     rest = {name: values[0] for name, values in grid.items() if name != moved}
     values = in_order(grid[moved])
     start, shown = values.index(grid[moved][0]), [figure(**{moved: value}, **rest) for value in values]
+    for f in shown: f.update_layout(height=(f.layout.height or 360) + 90, margin_b=120)        # room for the slider
     at_once = dict(mode="immediate", frame=dict(duration=0, redraw=True))
     frames = [go.Frame(name=str(value), data=f.data, layout=f.layout) for value, f in zip(values, shown)]
     steps = [dict(label=str(value), method="animate", args=[[str(value)], at_once]) for value in values]
-    whole, height = go.Figure(shown[start]), shown[start].layout.height or 360
+    whole = go.Figure(shown[start])
     whole.frames = frames                                      # a figure made from a figure would drop them
     left, said = 0.15 if play else 0, dict(prefix=f"{spoken(moved)} = ")
-    slider = dict(active=start, currentvalue=said, pad=dict(t=50), steps=steps, x=left, len=1 - left)
-    whole.update_layout(sliders=[slider], height=height + 90, margin_b=120)
+    slider = dict(active=start, currentvalue=said, pad=dict(t=50), steps=steps, x=left, len=0.95 - left)
+    whole.update_layout(sliders=[slider])
     if play:
         run = dict(mode="immediate", fromcurrent=True, frame=dict(duration=400, redraw=True))
         buttons = [dict(label="▶", method="animate", args=[None, run]),
@@ -236,6 +238,12 @@ class Explorable:
     def points(self):
         "Every combination of the grid's values, as keyword arguments."
         return [dict(zip(self.grid, values)) for values in product(*self.grid.values())]
+
+    def some_points(self, n=200):
+        "For a grid too large for that: each value of each argument, the others at their start, and `n` points drawn, always the same."
+        start, draw = {name: values[0] for name, values in self.grid.items()}, Random(0).choice
+        along = [start | {name: value} for name, values in self.grid.items() for value in values]
+        return along + [{name: draw(values) for name, values in self.grid.items()} for _ in range(n)]
 
     @property
     def box(self):

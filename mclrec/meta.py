@@ -22,7 +22,7 @@ from .regularizer import regularizer, regularizer_per_anchor
 # %% ../nbs/2_the_method/10_meta_training.ipynb #00933364
 def encoder_objective(rec, cl1=0, cl2=0, R=0, lam=0, beta=0, gamma=0):
     "L_0, what θ minimises: Eq. 6 and, with R, Eq. 14. Four terms, weights of the last three → a number."
-    return rec + lam * cl1 + beta * cl2 + gamma * R
+    return rec + (lam * cl1 + beta * cl2 + gamma * R)
 
 # %% ../nbs/2_the_method/10_meta_training.ipynb #94ec43ce
 def augmenter_objective(cl2, R=0, gamma=0):
@@ -59,7 +59,8 @@ def check_views(settings):
     if settings.get("mask_ratio") == 1 and not settings.get("mask_token"):
         raise InputError("mask_ratio=1.0 leaves nothing to attend to; take less than 1, or mask_token=True where there is one.")
     if settings.get("tau", 1) <= 0: raise InputError(f"tau={settings['tau']} must be above 0.")
-    if (settings.get("lam") or 0) < 0: raise InputError(f"lam={settings['lam']} must be 0 or more.")
+    for key in ("lam", "beta", "gamma", "gamma_aug"):
+        if (settings.get(key) or 0) < 0: raise InputError(f"{key}={settings[key]} must be 0 or more.")
 
 # %% ../nbs/2_the_method/10_meta_training.ipynb #0f6aa36d
 def contrastive_terms(h1, h2, w1, w2, settings, wanted=("cl1", "cl2", "R")):
@@ -72,7 +73,7 @@ def contrastive_terms(h1, h2, w1, w2, settings, wanted=("cl1", "cl2", "R")):
     shared = [similarities(a.detach(), b.detach()) for a, b in three]
     if "cl2" in wanted: terms["cl2"] = sum(con(a, b, S=S) for (a, b), S in zip(three, shared))
     if "R" in wanted and not per_anchor: terms["R"] = regularizer(z1, z2)
-    elif "R" in wanted: terms["R"] = sum(regularizer_per_anchor(a, b, S) for (a, b), S in zip(three, shared))
+    elif "R" in wanted: terms["R"] = sum(regularizer_per_anchor(a, b, S, settings["tau"]) for (a, b), S in zip(three, shared))
     return terms
 
 # %% ../nbs/2_the_method/10_meta_training.ipynb #2d32a6d1
@@ -126,10 +127,11 @@ class MCLRec(EncoderRecommender):
     def encoder_loss(self, views):
         "L_0 of Eq. 14 and its terms."
         s, (h, h1, h2) = self.settings, self.encode(views.all).chunk(3)
-        weights = {"cl1": s["lam"], "cl2": s["beta"], "R": self.gamma if s["regularizer"] else 0}
-        terms = contrastive_terms(h1, h2, self.w1, self.w2, s, [name for name, weight in weights.items() if weight])
+        weights = {"lam": s["lam"], "beta": s["beta"], "gamma": self.gamma if s["regularizer"] else 0}
+        wanted = [term for term, weight in zip(("cl1", "cl2", "R"), weights.values()) if weight]
+        terms = contrastive_terms(h1, h2, self.w1, self.w2, s, wanted)
         rec = self.next_item_loss(h, views.targets, s["padding_scored"])
-        return {"loss": rec + sum(weights[name] * term for name, term in terms.items()), "rec": rec, **terms}
+        return {"loss": encoder_objective(rec, **terms, **weights), "rec": rec, **terms}
 
     def augmenter_loss(self, views):
         "L_1 of Eq. 15 and its terms; the encoder is fixed, so no gradient is kept for it."
@@ -137,7 +139,7 @@ class MCLRec(EncoderRecommender):
         weight = self.gamma if self.settings["gamma_aug"] is None else self.settings["gamma_aug"]
         wanted = ["cl2", "R"] if weight and self.settings["regularizer"] else ["cl2"]
         terms = contrastive_terms(h1, h2, self.w1, self.w2, self.settings, wanted)
-        return {"loss": terms["cl2"] + weight * terms.get("R", 0), **terms}
+        return {"loss": augmenter_objective(**terms, gamma=weight), **terms}
 
     def stages(self):
         if self.settings["joint"]: return [("all", self.encoder_loss)]

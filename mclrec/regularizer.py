@@ -110,10 +110,10 @@ def scores_figure(S, move_positives=0.0, move_negatives=0.0, spread=1.0, margins
     return figure.update_layout(barmode="overlay", bargap=0, margin=dict(t=85, r=60), legend=legend, yaxis2=charge)
 
 # %% ../nbs/2_the_method/09_regularizer.ipynb #463e1c60
-def regularizer_per_anchor(x1, x2, S=None):
+def regularizer_per_anchor(x1, x2, S=None, tau=1):
     """R as the released code takes it for one pair of views, margins for each anchor: (B, d), (B, d) → a number.
 
-    0 for a batch of one. `S`: their `similarities`, if they are at hand; written to.
+    0 for a batch of one. `S`: their `similarities`, if they are at hand; written to. `tau` divides the scores, and so R.
     """
     B, x, at = len(x1), torch.cat([x1, x2]), partners(len(x1), x1.device)
     P = (x * x[at]).sum(1)
@@ -121,4 +121,4 @@ def regularizer_per_anchor(x1, x2, S=None):
     if S is None: S = similarities(x1.detach(), x2.detach())
     best = (x * x[S.scatter_(1, at[:, None], -torch.inf).argmax(1)]).sum(1)
     mean = (x * (x.sum(0) - x - x[at])).sum(1) / (2 * B - 2)
-    return (P - best).clamp(min=0).mean() + (torch.maximum(P, best) - mean).mean()
+    return ((P - best).clamp(min=0).mean() + (torch.maximum(P, best) - mean).mean()) / tau

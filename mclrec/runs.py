@@ -14,6 +14,7 @@ import json
 import os
 import platform
 import shutil
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -199,7 +200,8 @@ def load_official(path, data):
     Raises `InputError` if the file is missing, is not such a checkpoint, or was made for another number of items.
     """
     try:
-        tensors = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+        with warnings.catch_warnings(action="ignore"):                  # of what is in the file
+            tensors = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
         items = len(tensors["item_embedding.weight"]) - 2
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file; "

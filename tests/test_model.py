@@ -200,7 +200,7 @@ def test_what_recommend_cannot_answer(trained):
     model, data = trained
     for said, kwargs in {
         "give either users= or histories=": {},
-        "k=0 must be at least 1": dict(users=["u1"], k=0),
+        "k=0 must be a whole number of at least 1": dict(users=["u1"], k=0),
         "user 'nobody' is unknown": dict(users=["nobody"]),
         "no item of the history '\\? !' is known": dict(histories=[["?", "!"]]),
         "no item of the history '' is known": dict(histories=[[]]),
