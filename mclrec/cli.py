@@ -141,6 +141,7 @@ def arrange(kind, args, kept):
     own["seed"] = args.seed if args.seed is not None else kept.get("seed", 2020)
     return settings, own
 
+# %% ../nbs/5_in_practice/53_command_line.ipynb #c93b9e1a
 def train_model(args):
     import torch
     from pathlib import Path

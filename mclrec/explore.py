@@ -82,10 +82,9 @@ def with_slider(figure, grid, play=None):
     start, shown = values.index(grid[moved][0]), [figure(**{moved: value}, **rest) for value in values]
     for f in shown: f.update_layout(height=(f.layout.height or 360) + 90, margin_b=120)        # room for the slider
     at_once = dict(mode="immediate", frame=dict(duration=0, redraw=True))
-    frames = [go.Frame(name=str(value), data=f.data, layout=f.layout) for value, f in zip(values, shown)]
     steps = [dict(label=str(value), method="animate", args=[[str(value)], at_once]) for value in values]
-    whole = go.Figure(shown[start])
-    whole.frames = frames                                      # a figure made from a figure would drop them
+    whole = go.Figure(shown[start])                                    # drops frames, so that these come after
+    whole.frames = [go.Frame(name=str(value), data=f.data, layout=f.layout) for value, f in zip(values, shown)]
     left, said = 0.15 if play else 0, dict(prefix=f"{spoken(moved)} = ")
     slider = dict(active=start, currentvalue=said, pad=dict(t=50), steps=steps, x=left, len=0.95 - left)
     whole.update_layout(sliders=[slider])
@@ -241,9 +240,9 @@ class Explorable:
 
     def some_points(self, n=200):
         "For a grid too large for that: each value of each argument, the others at their start, and `n` points drawn, always the same."
-        start, draw = {name: values[0] for name, values in self.grid.items()}, Random(0).choice
-        along = [start | {name: value} for name, values in self.grid.items() for value in values]
-        return along + [{name: draw(values) for name, values in self.grid.items()} for _ in range(n)]
+        start, draw, grid = {name: values[0] for name, values in self.grid.items()}, Random(0).choice, self.grid.items()
+        along = [start | {name: value} for name, values in grid for value in values]
+        return along + [{name: draw(values) for name, values in grid} for _ in range(n)]
 
     @property
     def box(self):
