@@ -161,5 +161,5 @@ def views_figure(data, similar=None, user=0, pair="crop and mask", crop_ratio=0.
     count = {operator: share(torch.tensor([L]), ratio).item() for operator, ratio in ratios.items()}
     told = f"crop keeps {max(count['crop'], 1)}, mask hides {count['mask']} ({masked_by}), "
     told += f"reorder mixes {count['reorder']}"
-    if not {*operators} & {*OPERATORS[:3]}: told = f"substitute {count['substitute']}, insert {count['insert']}"
+    if similar is not None: told += f", substitute swaps {count['substitute']}, insert adds {count['insert']}"
     return chips(rows, f"of {L} items: {told}")
