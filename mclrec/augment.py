@@ -159,7 +159,6 @@ def views_figure(data, similar=None, user=0, pair="crop and mask", crop_ratio=0.
         traced = trace(L, operator, ratios[operator], generator)
         rows[f"{k}: {operator}"] = traced_chips(traced, names, alike, masked_by)
     count = {operator: share(torch.tensor([L]), ratio).item() for operator, ratio in ratios.items()}
-    told = f"crop keeps {max(count['crop'], 1)}, mask hides {count['mask']} ({masked_by}), "
-    told += f"reorder mixes {count['reorder']}"
-    if similar is not None: told += f", substitute swaps {count['substitute']}, insert adds {count['insert']}"
+    told = f"crop keeps {max(count['crop'], 1)}, mask {count['mask']} ({masked_by}), reorder {count['reorder']}"
+    if similar is not None: told += f", substitute {count['substitute']}, insert {count['insert']}"
     return chips(rows, f"of {L} items: {told}")
