@@ -90,7 +90,7 @@ class Recommender(nn.Module):
         return "NDCG@10", None
 
 # %% ../nbs/1_the_problem/05_a_model.ipynb #a0e05ae6
-MOST = 10_000                             # more layers, positions or numbers in a vector nobody can hold
+MOST = 100_000                            # more layers, positions or numbers in a vector nobody can hold
 
 def check_settings(model, given):
     "The given settings, if `model` has them and the values are of their kind; else `InputError`."
@@ -104,7 +104,7 @@ def check_settings(model, given):
         if not (fits or value is None and optional):
             example = 0.1 if default is None else default
             raise InputError(f"{key}={value!r} must be of the kind {kind.__name__}, as in {key}={example!r}.")
-        if kind is int and abs(value) > MOST: raise InputError(f"{key}={value} is too large; {MOST} is the most.")
+        if kind is int and abs(value or 0) > MOST: raise InputError(f"{key}={value} is too large; {MOST} is the most.")
     return given
 
 def check_arguments(model, n_items, preset, seed):
