@@ -13,7 +13,7 @@ import argparse
 import importlib.util
 import math
 import sys
-import time
+from functools import partial
 from pathlib import Path
 from statistics import median
 from types import ModuleType
@@ -24,8 +24,10 @@ import torch
 from mclrec.data import held_out
 from mclrec.encoder import gather, to_table
 from mclrec.model import ranks
+from mclrec.ranking import metrics
 from mclrec.runs import official_name
 from mclrec.training import Trainer
+from speed import seconds
 
 LAM, BETA, N, BATCH = 0.0, 0.05, 50, 256                                      # their settings for Beauty
 
@@ -144,12 +146,6 @@ def dropout(clone, draws):
           f"their deviations by a factor of {(a.std(0)[moves].mean() / b.std(0)[moves].mean()):.3f}")
 
 
-def spent(f, *arguments):
-    begun = time.perf_counter()
-    f(*arguments)
-    return time.perf_counter() - begun
-
-
 @torch.no_grad()
 def rank_all(model, data):
     "Their model ranks the test item of everybody, 256 at a time, as their trainer does."
@@ -172,11 +168,11 @@ def speed(clone, batches):
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads; seconds: median (least)")
     times = {name: [] for name in ("released", *streams)}
     for k, (table, _) in zip(range(batches + 1), pair.batches()):
-        once = {"released": spent(pair.updates, table)} | {preset: median(spent(next, stream) for _ in range(3)) for preset, stream in streams.items()}
-        for name, seconds in once.items() if k else (): times[name].append(seconds)
+        once = {"released": seconds(partial(pair.updates, table))} | {preset: median(seconds(partial(next, stream)) for _ in range(3)) for preset, stream in streams.items()}
+        for name, value in once.items() if k else (): times[name].append(value)
     said = lambda name, mine, theirs: f"{name:9} {median(mine):7.3f} ({min(mine):.3f})   {median(theirs) / median(mine):5.1f} ({min(theirs) / min(mine):.1f}) times as fast"
     for name, mine in times.items(): print(said(name, mine, times["released"]), flush=True)
-    both = [(spent(rank_all, pair.theirs, data), spent(evaluate, pair.ours, data)) for _ in range(2)]
+    both = [(seconds(partial(rank_all, pair.theirs, data)), seconds(partial(evaluate, pair.ours, data))) for _ in range(2)]
     print(said("ranking", *([column[k] for column in both] for k in (1, 0))))
 
 
@@ -184,10 +180,12 @@ def people(checkpoint, run):
     "What the checkpoint and a run of ours give each person, on both held-out items: the mean difference and its standard error."
     data = load("beauty")
     models = load_official(checkpoint, data), load_run(run)
+    brings = [metrics(torch.tensor([rank])) for rank in range(1, 12)]            # what each rank brings; from 11 on it is nothing at 10
     for split in ("valid", "test"):
         both = [ranks(model, data, split) for model in models]
-        for metric, worth in (("HR@10", torch.ones_like), ("NDCG@10", lambda r: 1 / torch.log2(r + 1)), ("MRR@10", torch.reciprocal)):
-            a, b = (torch.where(r <= 10, worth(r.double()), 0) for r in both)
+        for metric in ("HR@10", "NDCG@10", "MRR@10"):
+            gain = torch.tensor([brought[metric] for brought in brings])
+            a, b = (gain[r.clamp(max=11) - 1] for r in both)
             print(f"{split:5} {metric:7} checkpoint {a.mean():.4f}, ours {b.mean():.4f}: {(a - b).mean():+.4f} ± {(a - b).std() / math.sqrt(len(a)):.4f}")
 
 

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['DATA', 'HOW', 'FOR_TOY', 'columns', 'setting', 'add_data', 'add_training', 'parser', 'load_data', 'answer',
-           'show_data', 'table', 'unknown', 'arrange', 'train_model', 'evaluate_run', 'recommend_items',
-           'import_official', 'download_file', 'main', 'run_command', 'hand_over', 'complain']
+           'show_data', 'table', 'arrange', 'train_model', 'evaluate_run', 'recommend_items', 'import_official',
+           'download_file', 'main', 'run_command', 'hand_over', 'complain']
 
 # %% ../nbs/5_in_practice/53_command_line.ipynb #6025ec2c
 import argparse
@@ -117,23 +117,17 @@ def table(metrics):
 HOW = ("batch_size", "lr", "lr_aug", "metric", "patience", "precision", "compile")
 FOR_TOY = {"batch_size": 128, "lr": 0.005, "lr_aug": 0.005, "dropout": 0.2, "attention_dropout": 0.2}
 
-def unknown(key, kind):
-    "The error for a `--set` of something that neither the model nor training has."
-    from difflib import get_close_matches
-
-    from mclrec.data import InputError
-    names = [*kind.DEFAULTS, *HOW]
-    close = get_close_matches(key, names, 1)
-    return InputError(f"{kind.name} has no setting {key!r}{f'; is it {close[0]}?' if close else ';'} --set takes {', '.join(names)}.")
-
 def arrange(kind, args, kept):
     "The settings of the model and those of training: what a run to resume had, what toy needs, and, before both, what was given."
+    from mclrec.data import InputError
+    from mclrec.download import suggest
     from mclrec.model import log
     own, settings, given = dict(kept.get("fit", {})), dict(kept.get("settings", {})), dict(args.set)
+    known = [*kind.DEFAULTS, *HOW]
     for key in given:
-        if key not in (*HOW, *kind.DEFAULTS): raise unknown(key, kind)
+        if key not in known: raise InputError(f"{kind.name} has no setting {key!r}; {suggest(key, known)}")
     if args.data == "toy" and kind.DEFAULTS and not kept:
-        small = {key: value for key, value in FOR_TOY.items() if key in (*HOW, *kind.DEFAULTS) and key not in given}
+        small = {key: value for key, value in FOR_TOY.items() if key in known and key not in given}
         given |= small
         said = {"epochs": 10, **small} if args.epochs is None else small
         if said: log.info("toy is small: %s, where not given", ", ".join(f"{key}={value}" for key, value in said.items()))

@@ -2,16 +2,13 @@
 import ast
 import json
 import re
-import sys
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / ".ci"))
 from ledger import headings, source
 from outputs import measured
 
+ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted(p for p in ROOT.glob("nbs/**/*.ipynb") if ".ipynb_checkpoints" not in p.parts)
 TAUGHT = [p for p in NOTEBOOKS if p.parent.name.startswith(("1_", "2_"))]
 MOVES = re.compile(r"\b(explorable|LiveTrainer)\(")  # what puts something to move on the page

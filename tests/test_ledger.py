@@ -1,14 +1,12 @@
 """Every numbered equation of the paper is explained, coded, checked and movable; and the ledger would notice if one were not."""
 import json
 import re
-import sys
 from pathlib import Path
 
+import ledger
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / ".ci"))
-import ledger
 
 FIGURE = dict(output_type="display_data", metadata={}, data={ledger.PLOTLY: {}})
 BOOK = ledger.read()

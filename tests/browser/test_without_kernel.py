@@ -3,9 +3,8 @@ import json
 from pathlib import Path
 
 import pytest
+from outputs import PLOTLY, figures
 from plotly.offline import get_plotlyjs
-
-from mclrec.explore import MIME
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -19,9 +18,8 @@ LAYOUT = """() => { const { title, shapes, annotations } = document.getElementBy
 
 def stored(path):
     "The figures with a slider in a chapter's outputs."
-    outputs = (o for cell in json.loads(path.read_text("utf-8"))["cells"] for o in cell.get("outputs", []))
-    found = (o.get("data", {}).get(MIME, {}) for o in outputs)
-    return [f for f in found if f.get("layout", {}).get("sliders")]
+    found = (data[PLOTLY] for data in figures(json.loads(path.read_text("utf-8"))))
+    return [f for f in found if "sliders" in f["layout"]]
 
 
 CHAPTERS = [path for path in sorted(ROOT.glob("nbs/*/*.ipynb")) if stored(path)]
