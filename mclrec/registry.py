@@ -13,6 +13,7 @@ from .data import InputError
 # %% ../nbs/6_how_this_book_works/71_registry.ipynb #1b3e04ee
 MODELS = {"mclrec": "mclrec.meta:MCLRec",
           "popularity": "mclrec.model:Popularity",
+          "fmc": "mclrec.models.fmc:FMC",
           "sasrec": "mclrec.models.sasrec:SASRec",
           "bpr": "mclrec.models.bpr:BPR",
           "gru4rec": "mclrec.models.gru4rec:GRU4Rec",
