@@ -9,8 +9,7 @@ __all__ = ['FMC']
 import torch
 from torch import nn
 
-from ..data import InputError
-from ..model import Recommender
+from ..model import EncoderRecommender, Recommender
 from ..ranking import cross_entropy
 
 # %% ../../nbs/3_the_field/33_fmc.ipynb #dbedc8e0
@@ -22,10 +21,10 @@ class FMC(Recommender):
     """
     name = "fmc"
     DEFAULTS = dict(d=64)
+    RANGES = dict(d=EncoderRecommender.RANGES["d"])
 
     def __init__(self, n_items, preset=None, seed=2020, **settings):
         super().__init__(n_items, preset, seed, **settings)
-        if self.settings["d"] < 1: raise InputError(f"d={self.settings['d']} must be at least 1.")
         self.generator = torch.Generator().manual_seed(seed)
         self.L, self.M = (nn.Embedding(n_items + 2, self.settings["d"]) for _ in range(2))
         for table in (self.L, self.M): nn.init.normal_(table.weight, std=0.02, generator=self.generator)
