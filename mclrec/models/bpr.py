@@ -11,8 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..data import Examples, InputError
-from ..model import Recommender
+from ..checks import Range
+from ..data import Examples
+from ..model import EncoderRecommender, Recommender
 
 # %% ../../nbs/3_the_field/22_bpr.ipynb #51786222
 class UserTable(nn.Module):
@@ -94,12 +95,11 @@ class BPR(Recommender):
     """
     name, knows_users = "bpr", True
     DEFAULTS = dict(d=64, reg=0.0)
+    RANGES = dict(d=EncoderRecommender.RANGES["d"], reg=Range(0))
     PRESETS = {"shared": {}, "authors": dict(reg=1e-5)}
 
     def __init__(self, n_items, preset=None, seed=2020, **settings):
         super().__init__(n_items, preset, seed, **settings)
-        if self.settings["d"] < 1: raise InputError(f"d={self.settings['d']} must be at least 1.")
-        if self.settings["reg"] < 0: raise InputError(f"reg={self.settings['reg']} must be at least 0.")
         self.generator = torch.Generator().manual_seed(seed)
         self.P, self.Q = UserTable(self.settings["d"]), nn.Embedding(n_items + 2, self.settings["d"])
         nn.init.normal_(self.Q.weight, std=STD, generator=self.generator)

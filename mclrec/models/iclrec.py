@@ -9,8 +9,8 @@ __all__ = ['nearest', 'k_means', 'intent_loss', 'mean_of_each', 'last_of_each', 
 import torch
 import torch.nn.functional as F
 
+from ..checks import Range
 from ..contrast import info_nce, similarities
-from ..data import InputError
 from ..encoder import gather, within
 from .coserec import TwoViews
 
@@ -59,13 +59,8 @@ class ICLRec(TwoViews):
     """
     name = "iclrec"
     DEFAULTS = dict(TwoViews.DEFAULTS, beta=0.1, K=256, fnm=True)
+    RANGES = dict(TwoViews.RANGES, beta=Range(0), K=Range(1))
     PRESETS = {"shared": dict(K=None), "authors": dict(every_position=True, fnm=False)}
-
-    def __init__(self, n_items, preset=None, seed=2020, **settings):
-        super().__init__(n_items, preset, seed, **settings)
-        K, beta = self.settings["K"], self.settings["beta"]
-        if K is not None and K < 1: raise InputError(f"K={K} intents must be at least 1.")
-        if beta < 0: raise InputError(f"beta={beta} must not be negative.")
 
     def summary(self, x, batch):
         "One vector a sequence of what the encoder made of it: the last or, with `every_position`, the mean."

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..augment import uniform
-from ..data import InputError, prefixes
+from ..checks import Range
+from ..data import prefixes
 from ..encoder import starts, within
 from .bert4rec import append
 from .sasrec import SASRec
@@ -35,13 +36,11 @@ def unlike(batch, run, n_items, generator):
 class MaskedItems(SASRec):
     "SASRec's encoder and the puzzle: which items were hidden?"
     DEFAULTS = dict(SASRec.DEFAULTS, mask_ratio=0.2, sampled=False, double_sigmoid=False, summed=False)
+    RANGES = dict(SASRec.RANGES, mask_ratio=Range(0, 1))
 
     def __init__(self, n_items, preset=None, seed=2020, **settings):
         super().__init__(n_items, preset, seed, **settings)
-        s = self.settings
-        if not 0 <= s["mask_ratio"] <= 1:
-            raise InputError(f"mask_ratio={s['mask_ratio']} must be from 0 to 1.")
-        self.W = nn.Linear(s["d"], s["d"])
+        self.W = nn.Linear(self.settings["d"], self.settings["d"])
         nn.init.normal_(self.W.weight, std=0.02, generator=self.generator)
         nn.init.zeros_(self.W.bias)
 
@@ -81,13 +80,13 @@ class S3Rec(MaskedItems):
     """
     name = "s3rec"
     DEFAULTS = dict(MaskedItems.DEFAULTS, pretrain=5)
+    RANGES = dict(MaskedItems.RANGES, pretrain=Range(0))
     PRESETS = {"shared": {}, "authors": dict(pretrain=150, sampled=True, double_sigmoid=True, summed=True,
                                              every_position=True)}
 
     def __init__(self, n_items, preset=None, seed=2020, **settings):
         super().__init__(n_items, preset, seed, **settings)
         self.warm_up = self.settings["pretrain"]
-        if self.warm_up < 0: raise InputError(f"pretrain={self.warm_up} must be 0 or more.")
         self.pretraining = self.warm_up > 0
 
     @property
