@@ -714,5 +714,11 @@ d = { 'settings': { 'branch': 'main',
                               'mclrec.views.some_histories': ('2_the_method/views.html#some_histories', 'mclrec/views.py'),
                               'mclrec.views.uniformity': ('2_the_method/views.html#uniformity', 'mclrec/views.py'),
                               'mclrec.views.view_numbers': ('2_the_method/views.html#view_numbers', 'mclrec/views.py'),
-                              'mclrec.views.views_over_time_figure': ( '2_the_method/views.html#views_over_time_figure',
-                                                                       'mclrec/views.py')}}}
+                              'mclrec.views.views_over_time_figure': ('2_the_method/views.html#views_over_time_figure', 'mclrec/views.py')},
+            'mclrec.words': { 'mclrec.words.cut': ('6_how_this_book_works/words.html#cut', 'mclrec/words.py'),
+                              'mclrec.words.listed': ('6_how_this_book_works/words.html#listed', 'mclrec/words.py'),
+                              'mclrec.words.plain_text': ('6_how_this_book_works/words.html#plain_text', 'mclrec/words.py'),
+                              'mclrec.words.reason': ('6_how_this_book_works/words.html#reason', 'mclrec/words.py'),
+                              'mclrec.words.sentence': ('6_how_this_book_works/words.html#sentence', 'mclrec/words.py'),
+                              'mclrec.words.short': ('6_how_this_book_works/words.html#short', 'mclrec/words.py'),
+                              'mclrec.words.shown': ('6_how_this_book_works/words.html#shown', 'mclrec/words.py')}}}
