@@ -18,10 +18,10 @@ import numpy as np
 import torch
 
 from .data import InputError, Interactions, held_out
-from .explore import COLORS, GREY, MIME, live_plot, plain, spoken, styled
+from .explore import COLORS, GREY, MIME, figure_json, label_of, live_plot
 from .meta import ELSEWHERE, LAMBDA_BETA, MCLRec
 from .model import evaluate
-from .training import Trainer, optimisers_of
+from .training import Trainer, optimisers
 
 # %% ../nbs/2_the_method/12_hyperparameters.ipynb #f0c4c1f1
 def some_of(data, users):
@@ -75,7 +75,7 @@ def note_gradients(trainer, stages):
 def regroup(trainer):
     "Hand the parameters to the optimisers that the model now asks for, with the moments Adam has for them."
     moments = {p: state for optimiser in trainer.optimisers.values() for p, state in optimiser.state.items()}
-    trainer.optimisers = optimisers_of(trainer.model, trainer.lr)
+    trainer.optimisers = optimisers(trainer.model, trainer.lr, trainer.lr_aug)
     for optimiser in trainer.optimisers.values():
         own = [p for part in optimiser.param_groups for p in part["params"]]
         optimiser.state.update({p: moments[p] for p in own if p in moments})
@@ -292,7 +292,7 @@ def said(name, value):
     if name == "joint": return "joint" if value else "meta"
     if name == "share": return "one augmenter" if value else "two augmenters"
     shown = value if isinstance(value, str) else "0.1 β" if value is None else format(value, "g")
-    return f"{spoken(name)} = {shown}"
+    return f"{label_of(name)} = {shown}"
 
 # %% ../nbs/2_the_method/12_hyperparameters.ipynb #b19f9875
 def curves_figure(history, title=""):
@@ -348,7 +348,7 @@ def knob(name, value):
     if name == "share": labels = [label.split()[0] for label in labels]
     kind, style = widgets.SelectionSlider, dict(description_width="initial")
     if switch: kind, style = widgets.ToggleButtons, style | dict(button_width="auto")
-    label = _SPOKEN.get(name, spoken(name)) + (" ↺" if name in AT_RESET else "")
+    label = _SPOKEN.get(name, label_of(name)) + (" ↺" if name in AT_RESET else "")
     made = kind(options=list(zip(labels, values)), value=value, description=label, style=style)
     made.add_class(f"mclrec-live-{name}")
     return made
@@ -436,5 +436,5 @@ class LiveTrainer:
             for widget in (*inside, self._box): widget.close()
 
     def _repr_mimebundle_(self, include=None, exclude=None):
-        still = plain(curves_figure(self.recorded, "a recorded run"))
+        still = figure_json(curves_figure(self.recorded, "a recorded run"))
         return {**self.box._repr_mimebundle_(), MIME: still, "text/plain": self.caption}
