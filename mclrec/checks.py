@@ -12,9 +12,12 @@ from numbers import Integral, Real
 
 import numpy as np
 
+from .words import sentence
+
 # %% ../nbs/6_how_this_book_works/65_errors_and_checks.ipynb #e24e688d
 class InputError(ValueError):
-    "Something the caller can mend, said in one sentence: what is wrong, where, and the remedy."
+    "Something the caller can mend, said in one sentence: what is wrong, where, and the remedy. Cut to 499 characters, without control characters."
+    def __init__(self, message=""): super().__init__(sentence(message))
 
 # %% ../nbs/6_how_this_book_works/65_errors_and_checks.ipynb #581cc155
 def plain(value, kind: type):
