@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import torch
 
-from .augment import augment, draw_operators
+from .augment import augment, draw_operators, ratios_of
 from .augmenters import Augmenter, pairs
 from .contrast import eq8, info_nce, similarities
 from .data import InputError
@@ -41,14 +41,13 @@ class Views(NamedTuple):
     targets: torch.Tensor
 
 def make_views(batch, targets, settings, n_items, generator):
-    """Both views of each history of a batch (Eq. 4), as `settings` say: `distinct`, `crop_ratio`, `mask_ratio`, `reorder_ratio`.
+    """Both views of each history of a batch (Eq. 4), by the operators that `settings` give a ratio to.
 
-    With `mask_token` what is masked becomes item `n_items + 1`, else a gap.
+    Two different ones for each history if `distinct`. With `mask_token` what is masked becomes item `n_items + 1`, else a gap.
     """
-    token = n_items + 1 if settings["mask_token"] else 0
-    ratios = [settings[f"{name}_ratio"] for name in ("crop", "mask", "reorder")]
-    operators = draw_operators(len(targets), 3, settings["distinct"], generator, targets.device)
-    augmented = join([augment(batch, operator, generator, *ratios, token=token) for operator in operators])
+    token, ratios = n_items + 1 if settings["mask_token"] else 0, ratios_of(settings)
+    operators = draw_operators(len(targets), len(ratios), settings["distinct"], generator, targets.device)
+    augmented = join([augment(batch, operator, generator, ratios, token) for operator in operators])
     return Views(join([batch, augmented]), augmented, targets)
 
 def check_views(settings):
