@@ -4,12 +4,11 @@
 
 # %% auto #0
 __all__ = ['OPERATORS', 'RELEASED', 'share', 'uniform', 'crop', 'shuffled', 'choose', 'mask', 'without_gaps', 'reorder',
-           'substitute', 'insert', 'trace', 'traced_chips', 'augment', 'draw_operators', 'ratios_of', 'views_figure']
+           'substitute', 'insert', 'augment', 'draw_operators', 'ratios_of']
 
 # %% ../nbs/2_the_method/06_augmentation.ipynb #24048195
 import torch
 
-from .data import InputError
 from .encoder import Sequences, gather, positions_of, starts, within
 
 # %% ../nbs/2_the_method/06_augmentation.ipynb #98387743
@@ -84,36 +83,6 @@ def insert(batch, count, similar, n, generator):
     end = torch.cumsum(lengths, 0)
     return gather(items, torch.maximum(end - lengths, end - n), end)
 
-# %% ../nbs/2_the_method/06_augmentation.ipynb #776c5678
-OPERATORS = ("crop", "mask", "reorder", "substitute", "insert")
-
-def trace(L, operator, ratio, generator, n=50):
-    """A view of a history of length `L`, as places: k stood k-th, 0 was masked, L + k is most like the k-th.
-
-    `operator` is one of `OPERATORS`, `ratio` its share of the places; at most `n` are kept. Returns a list.
-    Raises `InputError` for another operator.
-    """
-    if operator not in OPERATORS:
-        raise InputError(f"operator {operator!r} is unknown: choose {', '.join(OPERATORS)}.")
-    batch, like = Sequences(torch.arange(1, L + 1), torch.tensor([L])), torch.arange(L + 1) + L
-    apply, *more = {"crop": (crop,), "mask": (mask, 0), "reorder": (reorder,),
-                    "substitute": (substitute, like), "insert": (insert, like, n)}[operator]
-    return apply(batch, share(batch.lengths, ratio), *more, generator).items.tolist()
-
-def traced_chips(traced, names, alike, masked_by="gap"):
-    """The chips of a view told by places (`trace`), (text, color) each: a deeper blue for what stood later.
-
-    `names` and `alike`: what stood at each place and the item most like it. `masked_by`: 'gap' or 'token'.
-    """
-    from mclrec.explore import COLORS
-    L, full = len(names), [int(COLORS["encoder"][k:k + 2], 16) for k in (1, 3, 5)]
-    def blue(place):
-        depth = .2 + .8 * (place - 1) / max(L - 1, 1)
-        return "#" + "".join(f"{round(255 + depth * (c - 255)):02x}" for c in full)
-    nothing = ("gap", None) if masked_by == "gap" else ("[mask]", COLORS["floor"])
-    known = {k: (names[k - 1], blue(k)) for k in range(1, L + 1)} | {0: nothing}
-    return [known.get(k) or (alike[k - L - 1], COLORS["augmenter"]) for k in traced]
-
 # %% ../nbs/2_the_method/06_augmentation.ipynb #f836d7d6
 def _crop_some(batch, chosen, ratio, generator, token):
     L = batch.lengths
@@ -139,6 +108,7 @@ def augment(batch, operator, generator, ratios, token=0):
         batch = OPERATORS[name](batch, operator == place, ratio, generator, token)
     return batch if token else without_gaps(batch)
 
+# %% ../nbs/2_the_method/06_augmentation.ipynb #5074dc3a
 def draw_operators(B, choices, distinct, generator, device="cpu"):
     "Two operators for each of B sequences (the g₁, g₂ of Eq. 4), as numbers below `choices`: twice (B,)."
     first = torch.randint(choices, (B,), generator=generator, device=device)
@@ -148,33 +118,3 @@ def draw_operators(B, choices, distinct, generator, device="cpu"):
 def ratios_of(settings):
     "The operators that a model's `settings` give a share to, as `augment` wants them: `crop_ratio` is crop's."
     return {name: settings[f"{name}_ratio"] for name in OPERATORS if f"{name}_ratio" in settings}
-
-# %% ../nbs/2_the_method/06_augmentation.ipynb #c9767320
-def views_figure(data, similar=None, user=0, pair="crop and mask", crop_ratio=0.5, mask_ratio=0.5,
-                 reorder_ratio=0.8, substitute_ratio=0.1, insert_ratio=0.4, masked_by="gap", draw=1,
-                 longest=8):
-    """A history and its two views (Eq. 4): shade is the place in the history, an outline a gap.
-
-    `data`: `Interactions`; of user number `user` the first `longest` items are shown. `similar` (items + 2,):
-    the item most like each, for substitute and insert, whose items are vermilion. `pair`: 'A and B', each one
-    of `OPERATORS`, or drawn from the first three, 'different' or 'independent'. `masked_by`: 'gap' or 'token'.
-    `draw` seeds what is random. Raises `InputError` where `similar` is needed and missing.
-    """
-    from mclrec.explore import chips
-    generator = torch.Generator().manual_seed(draw)
-    drawn = [OPERATORS[g] for g in draw_operators(1, 3, pair == "different", generator)]
-    operators = drawn if pair in ("different", "independent") else pair.split(" and ")
-    if similar is None and {"substitute", "insert"} & {*operators}:
-        raise InputError(f"{pair} needs to know what is like what: give `similar`.")
-    ratios = dict(zip(OPERATORS, (crop_ratio, mask_ratio, reorder_ratio, substitute_ratio, insert_ratio)))
-    name, numbers = lambda i: str(data.item_ids[i - 1]), data[user][:longest].tolist()
-    L, names = len(numbers), [name(i) for i in numbers]
-    alike = names if similar is None else [name(similar[i]) for i in numbers]
-    rows = {"history": traced_chips(range(1, L + 1), names, alike)}
-    for k, operator in enumerate(operators, 1):
-        traced = trace(L, operator, ratios[operator], generator)
-        rows[f"{k}: {operator}"] = traced_chips(traced, names, alike, masked_by)
-    count = {operator: share(torch.tensor([L]), ratio).item() for operator, ratio in ratios.items()}
-    told = f"crop keeps {max(count['crop'], 1)}, mask {count['mask']} ({masked_by}), reorder {count['reorder']}"
-    if similar is not None: told += f", substitute {count['substitute']}, insert {count['insert']}"
-    return chips(rows, f"of {L} items: {told}")

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['LAMBDA_BETA', 'ELSEWHERE', 'encoder_objective', 'augmenter_objective', 'Views', 'make_views', 'check_views',
-           'contrastive_terms', 'MCLRec', 'parts', 'gone', 'iteration', 'moves', 'moves_figure']
+           'contrastive_terms', 'MCLRec', 'parameters_by_part', 'distance_moved', 'plain_steps', 'iteration']
 
 # %% ../nbs/2_the_method/10_meta_training.ipynb #bc23e294
 from typing import NamedTuple
@@ -151,64 +151,39 @@ class MCLRec(EncoderRecommender):
         return {"all": [theta, phi]} if self.settings["joint"] else {"encoder": [theta], "augmenters": [phi]}
 
 # %% ../nbs/2_the_method/10_meta_training.ipynb #7ac92e45
-def parts(model):
+def parameters_by_part(model):
     "The parameters of an MCLRec by what they are for: {name: list of parameters}, augmenters last."
     encoder = model.encoder
     inside = lambda *names: [getattr(block, name) for block in encoder.blocks for name in names]
-    found = {"items": [encoder.M], "positions": [encoder.P], "attention": inside("QKV", "O"),
-             "feed-forward": inside("W1", "W2"), "norms": [encoder.norm, *inside("norm_a", "norm_y")],
-             "w1": [model.w1], "w2": [model.w2]}
-    return {name: [p for module in modules for p in module.parameters()] for name, modules in found.items()}
+    modules_of = {"items": [encoder.M], "positions": [encoder.P], "attention": inside("QKV", "O"),
+                  "feed-forward": inside("W1", "W2"), "norms": [encoder.norm, *inside("norm_a", "norm_y")],
+                  "w1": [model.w1], "w2": [model.w2]}
+    return {name: [p for module in modules for p in module.parameters()] for name, modules in modules_of.items()}
 
-def gone(parameters, before):
-    "The distance between two lists of tensors, each taken as one long vector."
+def distance_moved(parameters, before):
+    "The distance between two lists of tensors, each list taken as one long vector."
     return sum((p.detach() - b).square().sum() for p, b in zip(parameters, before)).sqrt().item()
 
-def iteration(model, views, lr=1e-3, lr_aug=1e-3, adam=True):
-    """One turn of Algorithm 1 on the views of a batch: yields each stage's group, loss, {part: how far moved}.
+def plain_steps(optimisers):
+    "The same groups and rates with the plain steps that Algorithm 1 prints, θ ← θ - lr ∇L_0, in place of Adam's."
+    groups = {name: [{key: part[key] for key in ("params", "lr", "rate")} for part in optimiser.param_groups]
+              for name, optimiser in optimisers.items()}
+    return {name: torch.optim.SGD(parts) for name, parts in groups.items()}
 
-    `adam=False` steps as printed, θ ← θ - lr ∇L_0; else by an Adam that has just begun, as a run's first batch.
+# %% ../nbs/2_the_method/10_meta_training.ipynb #de4f7ea4
+def iteration(trainer, batch, targets):
+    """One turn of Algorithm 1, which is `trainer.step`, and how far each stage moves each part of the trainer's MCLRec.
+
+    Returns a list with (group, loss, {part: distance moved}) for each stage.
     """
-    kind, rates = torch.optim.Adam if adam else torch.optim.SGD, {"lr": lr, "lr_aug": lr_aug}
-    optimisers = {group: kind([{"params": ps, "lr": rates[rate]} for ps, rate in moved])
-                  for group, moved in model.groups().items()}
-    for group, loss in model.stages():
-        before = {name: [p.detach().clone() for p in ps] for name, ps in parts(model).items()}
-        optimisers[group].zero_grad()
-        L = loss(views)["loss"]
-        L.backward(inputs=[p for part in optimisers[group].param_groups for p in part["params"]])
-        optimisers[group].step()
-        yield group, L.item(), {name: gone(ps, before[name]) for name, ps in parts(model).items()}
-
-# %% ../nbs/2_the_method/10_meta_training.ipynb #c06afe76
-from itertools import product
-
-# %% ../nbs/2_the_method/10_meta_training.ipynb #fea077e5
-def moves(batch, targets, n_items, lam=0.03, beta=0.1, seed=2020):
-    "For `moves_figure`, an `iteration` of each kind: {(preset, training, step): [(group, loss, far), …]}."
-    found = {}
-    for preset, training, step in product(MCLRec.PRESETS, ("meta", "joint"), ("Adam", "plain")):
-        model = MCLRec(n_items, preset, seed, lam=lam, beta=beta, joint=training == "joint").train()
-        views = model.views(batch, targets)
-        found[preset, training, step] = list(iteration(model, views, adam=step == "Adam"))
-    return found
-
-def moves_figure(moved, preset="official", training="meta", step="Adam"):
-    """How far each part of the model moves in each stage of one iteration: θ in blue, φ in vermilion.
-
-    `moved`: from `moves`.
-    """
-    import plotly.graph_objects as go
-
-    from mclrec.explore import COLORS, styled
-    figure, stages = go.Figure(), moved[preset, training, step]
-    for k, (group, loss, far) in enumerate(stages):
-        of_phi = [group == "augmenters" or name in ("w1", "w2") for name in far]
-        colors = [COLORS["augmenter" if phi else "encoder"] for phi in of_phi]
-        label = f"stage {k + 1}: {'θ and φ' if group == 'all' else 'θ' if group == 'encoder' else 'φ'}"
-        zeros = dict(text=["" if distance else "0" for distance in far.values()], textposition="outside")
-        marker = dict(color=colors, pattern_shape=["", "/", "x"][k])
-        figure.add_bar(x=list(far), y=list(far.values()), name=label, marker=marker, **zeros)
-    styled(figure, f"{preset}, {training}, steps: {step}", "", "distance moved", height=400)
-    legend = dict(orientation="h", y=1, yanchor="bottom")
-    return figure.update_layout(barmode="group", legend=legend, margin_t=80)
+    parts, before, stages = parameters_by_part(trainer.model), {}, []
+    groups = {optimiser: group for group, optimiser in trainer.optimisers.items()}
+    def look(*_): before.update({name: [p.detach().clone() for p in ps] for name, ps in parts.items()})
+    def measure(optimiser, *_):
+        stages.append((groups[optimiser], {name: distance_moved(ps, before[name]) for name, ps in parts.items()}))
+    hooks = [hook for optimiser in groups for hook in (optimiser.register_step_pre_hook(look), optimiser.register_step_post_hook(measure))]
+    try: record = trainer.step(batch, targets, None)
+    finally:
+        for hook in hooks: hook.remove()
+    losses = {group: iter([terms["loss"].item() for terms in of_group]) for group, of_group in record.items()}
+    return [(group, next(losses[group]), far) for group, far in stages]
