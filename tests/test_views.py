@@ -19,6 +19,7 @@ from mclrec.encoder import Sequences
 from mclrec.meta import MCLRec
 from mclrec.runs import model_class
 from mclrec.toy import toy
+from mclrec.resume import training_state
 from mclrec.training import Trainer
 from mclrec.views import Film, Snapshot, alignment, augmented_once, effective_rank, film, project, record, snapshot, some_histories, uniformity, view_numbers, views_over_time_figure
 
@@ -104,8 +105,8 @@ def test_looking_leaves_no_trace(settings):
     for _ in itertools.islice(alone.batches(), 1):
         pass
     assert [s.batches for s in seen] == at and watched.epoch == 1 and watched.model.training
-    for name, tensor in alone.state().items():
-        assert torch.equal(tensor, watched.state()[name]), name
+    for name, tensor in training_state(alone).items():
+        assert torch.equal(tensor, training_state(watched)[name]), name
 
 
 def test_a_snapshot_is_what_the_model_makes_of_the_same_views():
