@@ -19,8 +19,8 @@ from ..contrast import one_anchor, partners
 from ..data import InputError
 from ..encoder import Sequences, gather
 from ..explore import COLORS, GREY, chips, styled
-from ..meta import MCLRec, iteration, plain_steps
-from ..training import Trainer
+from ..meta import MCLRec, iteration
+from ..training import Trainer, optimisers
 
 # %% ../../nbs/6_how_this_book_works/68_figures_of_views.ipynb #7255e8e9
 BY_LIKENESS = ("substitute", "insert")     # CoSeRec's two operators, which must know what is like what
@@ -170,7 +170,7 @@ def clouds_figure(snapshots, batch, plane="one each"):
     `snapshots`: a list of `Snapshot` (`mclrec.views.record`); `batch`: after how many batches. `plane`: "one each",
     or "the same" for both, and then the same scale too.
     """
-    frames = {s.batches: torch.stack(s[1:]) for s in snapshots}                    # each (4, B, d): h1, h2, z1, z2
+    frames = {s.batches: s.stacked() for s in snapshots}                    # each (4, B, d): h1, h2, z1, z2
     every, now = torch.stack(list(frames.values())), frames[batch]                 # (T, 4, B, d), (4, B, d)
     planes, reach = _planes([every[:, :2].flatten(0, 2), every[:, 2:].flatten(0, 2)], plane)
     titles = [f"{name}: this plane shows {p[2]:.0%}" for name, p in zip(("encoder's h", "augmenters' z"), planes)]
@@ -273,7 +273,7 @@ def moves(data, B=64, lam=0.03, beta=0.1, seed=2020):
     for preset, training, step in product(MCLRec.PRESETS, ("meta", "joint"), ("Adam", "plain")):
         model = MCLRec(data.n_items, preset, seed, lam=lam, beta=beta, joint=training == "joint").train()
         trainer = Trainer(model, data, seed)
-        if step == "plain": trainer.optimisers = plain_steps(trainer.optimisers)
+        if step == "plain": trainer.optimisers = optimisers(model, kind=torch.optim.SGD)
         start, end, users = trainer.start[:B], trainer.end[:B], trainer.users[:B]
         batch = gather(trainer.items, start, end, users)
         moved[preset, training, step] = iteration(trainer, batch, trainer.items[end].long())
