@@ -13,7 +13,7 @@ from sklearn.manifold import trustworthiness
 from sklearn.metrics.pairwise import paired_distances
 from sklearn.preprocessing import normalize
 
-from mclrec.augment import augment
+from mclrec.augment import RELEASED, augment
 from mclrec.data import InputError, held_out
 from mclrec.encoder import Sequences
 from mclrec.meta import MCLRec
@@ -130,7 +130,7 @@ def test_the_augmentation_is_that_of_training():
         view = view.tolist()
         assert set(view) <= {*row, 0} and len(view) <= len(row)
     assert sum(len(v) < len(r) for r, v in zip(rows, views.items.split(views.lengths.tolist()))) > 10
-    masked = augment(Sequences(batch.items, batch.lengths), torch.ones(40).long(), torch.Generator().manual_seed(0), token=SHOP.n_items + 1)
+    masked = augment(Sequences(batch.items, batch.lengths), torch.ones(40).long(), torch.Generator().manual_seed(0), RELEASED, token=SHOP.n_items + 1)
     paper = augmented_once(MCLRec(SHOP.n_items, preset="paper", **SMALL), batch)
     assert (masked.items == SHOP.n_items + 1).any() and (paper.items == SHOP.n_items + 1).any() and not (views.items == SHOP.n_items + 1).any()
 
