@@ -19,19 +19,15 @@ BEFORE = """\
 The book needs an environment of its own and makes it now, in {venv}/: Python packages, about 1.9 GB in the end, most of it PyTorch.
 On an ordinary line this takes three to ten minutes, and happens once. Nothing else on this machine is changed; to undo it, delete {venv}/."""
 CUDA = """\
-On Linux, pip's PyTorch brings NVIDIA's CUDA libraries along, several GB more. The book needs none of them. To do without, stop here (Ctrl-C) and call
+On Linux, PyTorch from PyPI brings NVIDIA's CUDA libraries along, several GB more, and the book needs none of them. If pip is not told of another
+source already, this gets the smaller one (stop with Ctrl-C first):
     PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make lab"""
 
 
-def pip_settings():
-    "All that pip is told by its files and by the environment, as one text."
-    listed = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True).stdout
-    return listed + " ".join(value for key, value in os.environ.items() if key.startswith("PIP_"))
-
-
-def brings_cuda():
-    "Whether pip would take PyTorch's CUDA build: it does on Linux unless something names other wheels."
-    return platform.system() == "Linux" and platform.machine() == "x86_64" and not re.search(r"whl/cpu|find-links|wheels", pip_settings())
+def may_bring_cuda():
+    "Whether pip may take PyTorch's CUDA build: on Linux it does where it is not told of other wheels."
+    told = " ".join(value for key, value in os.environ.items() if key.startswith("PIP_"))
+    return platform.system() == "Linux" and platform.machine() == "x86_64" and "whl/cpu" not in told
 
 
 class Progress:
@@ -107,7 +103,7 @@ def main(folder):
     python = venv / ("Scripts" if os.name == "nt" else "bin") / "python"
     new = not python.exists()
     print(BEFORE.format(venv=folder) if new else f"What the book requires has changed: bringing {folder}/ up to date.", flush=True)
-    if new and brings_cuda():
+    if new and may_bring_cuda():
         print(CUDA, flush=True)
     if new:
         say(begun, "making the environment")

@@ -35,4 +35,4 @@ class Contents(AsyncLargeFileManager):
         return await super().save(model, path)
 
 
-c.ServerApp.contents_manager_class = Contents  # noqa: F821: Jupyter puts `c` there
+c.ServerApp.contents_manager_class = Contents  # noqa: F821  (Jupyter puts `c` there)
