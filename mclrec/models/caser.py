@@ -32,11 +32,11 @@ def full_windows(data, L, T):
     """Training windows as Caser's authors slide them: `L` items read and the next `T` predicted, all from the
     training part.
 
-    Who has fewer than L + T items to learn from gives one window, of what there is before the last T (at
-    least one item).
+    A user with fewer than L + T items to learn from gives one window, of what there is before the last T (at least
+    one item).
     """
     m = np.bincount(training_part(data)[0], minlength=data.n_users)
-    # who is never ranked predicts the second from the first
+    # a user with two items, who is never ranked, predicts the second from the first
     m = np.where(data.lengths == 2, 2, m)
     count = np.where(m >= 2, np.maximum(1, m - T - L + 1), 0)
     users = np.repeat(np.arange(data.n_users), count)

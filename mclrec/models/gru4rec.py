@@ -45,8 +45,7 @@ def bpr_max(r, R, lam, same=None):
 
 # %% ../../nbs/3_the_field/23_gru4rec.ipynb #6e883aba
 class RecurrentNet(Recommender):
-    """Item vectors, a GRU over the history and, if its width `hidden` is not `d`, a linear layer from the one
-    to the other."""
+    "Item vectors, a GRU over the history and, if its width `hidden` is not `d`, a linear layer from `hidden` to `d`."
     DEFAULTS = dict(d=64, n=50, hidden=128, layers=1, dropout=0.3, bias=False, negatives=0, alpha=0.75,
                     bpreg=1.0)
     RANGES = {**{key: EncoderRecommender.RANGES[key] for key in ("d", "n", "layers", "dropout")},
