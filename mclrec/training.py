@@ -146,11 +146,11 @@ def quicker(model, precision="highest", compile=False):
     before = torch.get_float32_matmul_precision() if precision != "highest" else None
     encoder = getattr(model, "encoder", None) if compile else None
     if before: torch.set_float32_matmul_precision(precision)
-    if hasattr(encoder, "tail"): encoder.tail = compiled(encoder.tail)
+    if hasattr(encoder, "after_attention"): encoder.after_attention = compiled(encoder.after_attention)
     try: yield
     finally:
         if before: torch.set_float32_matmul_precision(before)
-        if hasattr(encoder, "tail"): del encoder.tail
+        if hasattr(encoder, "after_attention"): del encoder.after_attention
 
 # %% ../nbs/2_the_method/11_training.ipynb #dfb414b4
 def fit(model, data, epochs=100, seed=2020, batch_size=256, lr=1e-3, lr_aug=1e-3, metric=None, patience=10,

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..data import Examples, InputError
-from ..encoder import keep_mask, within
+from ..engine import keep_mask, within
 from ..model import Recommender
 from .bpr import Unseen, UserTable, training_part
 from ..ranking import cross_entropy

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.utils.rnn import PackedSequence
 
 from ..data import InputError
-from ..encoder import keep_mask, starts, within
+from ..engine import keep_mask, starts, within
 from ..model import Recommender
 from .bpr import training_part
 from ..ranking import cross_entropy
