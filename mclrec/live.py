@@ -21,7 +21,7 @@ from .data import InputError, Interactions, held_out
 from .explore import COLORS, GREY, MIME, live_plot, plain, spoken, styled
 from .meta import ELSEWHERE, LAMBDA_BETA, MCLRec
 from .model import evaluate
-from .training import Trainer, optimisers_of
+from .training import Trainer, optimisers
 
 # %% ../nbs/2_the_method/12_hyperparameters.ipynb #f0c4c1f1
 def some_of(data, users):
@@ -75,7 +75,7 @@ def note_gradients(trainer, stages):
 def regroup(trainer):
     "Hand the parameters to the optimisers that the model now asks for, with the moments Adam has for them."
     moments = {p: state for optimiser in trainer.optimisers.values() for p, state in optimiser.state.items()}
-    trainer.optimisers = optimisers_of(trainer.model, trainer.lr)
+    trainer.optimisers = optimisers(trainer.model, trainer.lr, trainer.lr_aug)
     for optimiser in trainer.optimisers.values():
         own = [p for part in optimiser.param_groups for p in part["params"]]
         optimiser.state.update({p: moments[p] for p in own if p in moments})
