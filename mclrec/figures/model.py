@@ -6,7 +6,7 @@
 __all__ = ['BOXES', 'FLOWS', 'STAGES', 'HERE', 'Box', 'Stage', 'flows', 'gradient', 'Study', 'study', 'cells', 'words',
            'model_figure', 'with_menus', 'Diagram', 'Here', 'you_are_here']
 
-# %% ../../nbs/2_the_method/00_the_whole_model.ipynb #0ab59f2c
+# %% ../../nbs/2_the_method/00_the_whole_model.ipynb #1b8dc6ef
 import json
 import re
 import textwrap
@@ -24,7 +24,6 @@ from ..data import held_out
 from ..encoder import Sequences, gather, join
 from ..explore import COLORS, GREY, Explorable, styled
 from ..meta import MCLRec, Views, contrastive_terms
-from ..regularizer import anchor_scores, charges
 from ..training import Trainer
 from ..views import augmented_once
 
@@ -171,7 +170,7 @@ def study(data, preset="official", B=64, batches=150, seed=2020, lr=1e-2, **sett
     return Study(data, users, model, batch, augmented, targets, h, h1, h2, z1, z2,
                  {name: term.item() for name, term in terms.items()}, moved)
 
-# %% ../../nbs/2_the_method/00_the_whole_model.ipynb #ce2ef596
+# %% ../../nbs/2_the_method/00_the_whole_model.ipynb #0843ab9c
 def _names(study, row, values):
     "Products of a sequence as cells, shaded by their place in the shopper's history; what is masked is a dash."
     item_ids, place = study.data.item_ids, {}
@@ -195,13 +194,18 @@ def _ranked(study, u):
     return [(f"{str(study.data.item_ids[k])[:12]}<br>{p[k]:.2f}", p[k].item()) for k in (true, *best)], 4
 
 def _charged(study, u):
-    "What R has of shopper `u` as an anchor, from z̃¹ to z̃²."
-    margins = study.model.settings["margins"]
-    P, N = anchor_scores(similarities(study.z1, study.z2), margins)
-    o_min, o_max, first, second = (x[u].mean().item() for x in charges(P, N, margins))
-    cells = {"σ⁺": P[u].item(), "best σ⁻": N[u].max().item(), "o_min": o_min, "o_max": o_max,
-             "pays for σ⁺": first, "pays for σ⁻": second}
-    return [(f"{name}<br>{value:.2f}", value) for name, value in cells.items()], 4
+    "What R has of shopper `u` as an anchor: z̃¹ against z̃², with the margins of the preset (Eq. 12)."
+    B, S = len(study.users), similarities(study.z1, study.z2)
+    P, others = S[:B, B:].diagonal(), ~torch.eye(B, dtype=torch.bool)
+    if study.model.settings["margins"] == "batch":
+        N, worst, best = S[u, B:][others[u]], P.min(), S[:B, B:][others].max()
+    else:
+        N, worst = S[u, others[u].repeat(2)], P[u]
+        best = N.max()
+    o_min, o_max = torch.minimum(worst, best), torch.maximum(worst, best)
+    held = {"σ⁺": P[u], "best σ⁻": N.max(), "o_min": o_min, "o_max": o_max,
+            "pays for σ⁺": (P[u] - o_min).clamp(min=0), "pays for σ⁻": (o_max - N).clamp(min=0).mean()}
+    return [(f"{name}<br>{value:.2f}", value.item()) for name, value in held.items()], 4
 
 # %% ../../nbs/2_the_method/00_the_whole_model.ipynb #6f8602c1
 def _sizes(module):
