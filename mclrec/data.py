@@ -127,10 +127,14 @@ def _check_rows(users, items, times, name):
 
 # %% ../nbs/1_the_problem/01_data.ipynb #f0aadbfb
 def statistics(data: Interactions) -> dict:
-    "The columns of the paper's Table 2: users, items, actions, average length, sparsity (a share of 1)."
-    actions = len(data.items)
+    """The columns of the paper's Table 2: users, items, actions, average length, sparsity (a share of 1).
+
+    Sparsity is the share of the pairs of a user and an item that never met; who takes an item twice has met it once.
+    """
+    actions, users = len(data.items), np.repeat(np.arange(data.n_users), data.lengths)
+    pairs = len(np.unique(users * (data.n_items + 1) + data.items))
     return {"users": data.n_users, "items": data.n_items, "actions": actions,
-            "average_length": actions / data.n_users, "sparsity": 1 - actions / (data.n_users * data.n_items)}
+            "average_length": actions / data.n_users, "sparsity": 1 - pairs / (data.n_users * data.n_items)}
 
 # %% ../nbs/1_the_problem/01_data.ipynb #35412745
 class Examples(NamedTuple):

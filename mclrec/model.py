@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from .checks import InputError, Range, check_arguments, check_number, check_seed, check_settings
+from .checks import InputError, Range, check_arguments, check_data, check_number, check_settings, id_list
 from .data import held_out, prefixes
 from .encoder import Encoder, gather
 from .ids import Translated, item_numbers, user_numbers
 from .ranking import MISS, cross_entropy, metrics, rank, top_k
+from .words import short
 
 # %% ../nbs/1_the_problem/05_a_model.ipynb #b903ee8e
 log = logging.getLogger("mclrec")
@@ -122,11 +123,11 @@ def score_batches(model, items, start, end, users=None, cached=2**21, budget=2**
         vectors, items = model.item_vectors(), items.to(device)
         start, end = (torch.as_tensor(x, dtype=torch.int64, device=device) for x in (start, end))
         rows = max(1, min(1024, max(32, cached // len(vectors)), budget // len(vectors)))
-        table = vectors.new_empty(rows * len(vectors))
+        table, sound = vectors.new_empty(rows * len(vectors)), torch.isfinite(vectors).all()
         for some in torch.argsort(end - start, stable=True).split(1024) if len(start) else ():
             whose = None if users is None else users.to(device)[some]
             vectors_of = model.encode(gather(items, start[some], end[some], whose))
-            if not torch.isfinite(vectors_of).all():
+            if not (torch.isfinite(vectors_of).all() and sound):
                 raise InputError(f"{model.name}: its vectors are not finite numbers; "
                                  "the weights are damaged, load or train it again.")
             for part, h in zip(some.split(rows), vectors_of.split(rows)):
@@ -142,6 +143,7 @@ def ranks(model, data, split: str = "test", exclude_seen: bool = False) -> torch
     user's sequence out of the ranking, also what lies more than `n` items back. Raises `InputError` if nobody can be
     ranked or the split is unknown.
     """
+    check_data(data)
     examples, translated = held_out(data, split), Translated(model, data)
     target = torch.from_numpy(translated.number[examples.end].astype(np.int64))
     first, end = translated.place[data.offsets[examples.users]], translated.place[examples.end]
@@ -192,9 +194,12 @@ def recommend(model, data=None, users: list | None = None, histories: list[list]
     vocabulary = model.vocabulary if model.vocabulary is not None else getattr(data, "item_ids", None)
     if vocabulary is None or (users is not None and data is None):
         raise InputError("give the data: without it neither users nor the items of an untrained model are known.")
-    if users is not None: histories = [[data.item_ids[i - 1] for i in data[data.user_number(u)]] for u in users]
+    if users is not None:
+        check_data(data)
+        users = id_list("users", users, f"users=[{short(users)}]")
+        histories = [[data.item_ids[i - 1] for i in data[data.user_number(u)]] for u in users]
     numbers = item_numbers(vocabulary)
-    rows = [_known(history, numbers) for history in histories]
+    rows = [_known(history, numbers) for history in id_list("histories", histories, "histories=[[…], …]")]
     lengths = np.array([len(r) for r in rows])
     end = np.cumsum(lengths)
     items = torch.tensor([i for r in rows for i in r], dtype=torch.int32)
@@ -208,11 +213,11 @@ def recommend(model, data=None, users: list | None = None, histories: list[list]
 
 def _known(history, numbers):
     "The numbers of a history's known items."
-    if isinstance(history, str):
-        raise InputError(f"a history is a list of item ids, not the text {history!r}; write histories=[[…]].")
-    known = [numbers[i] if i in numbers else numbers[str(i)] for i in history if i in numbers or str(i) in numbers]
+    history = id_list("a history", history, "histories=[[…]]")
+    try: known = [numbers[i] if i in numbers else numbers[str(i)] for i in history if i in numbers or str(i) in numbers]
+    except TypeError: raise InputError(f"a history is a list of item ids, not of lists: {short(history)}; write histories=[[…]].") from None
     if not known:
-        raise InputError(f"no item of the history {' '.join(map(str, history))!r} is known to the model; "
+        raise InputError(f"no item of the history {short(' '.join(map(str, history[:100])))} is known to the model; "
                          "use ids of the data it was trained on.")
     if len(known) < len(history):
         log.warning("%d of %d items in a history are unknown to the model and were dropped.",

@@ -36,8 +36,8 @@ def torch_switches(model, precision="highest", compile=False):
     before = torch.get_float32_matmul_precision() if precision != "highest" else None
     encoder = getattr(model, "encoder", None) if compile else None
     if before: torch.set_float32_matmul_precision(precision)
-    if hasattr(encoder, "tail"): encoder.tail = compiled(encoder.tail)
+    if hasattr(encoder, "after_attention"): encoder.after_attention = compiled(encoder.after_attention)
     try: yield
     finally:
         if before: torch.set_float32_matmul_precision(before)
-        if hasattr(encoder, "tail"): del encoder.tail
+        if hasattr(encoder, "after_attention"): del encoder.after_attention

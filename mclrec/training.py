@@ -15,12 +15,14 @@ from pathlib import Path
 import torch
 from tqdm.auto import tqdm
 
-from .data import InputError, Interactions, held_out
+from .checks import InputError, Range, check_data, check_number, check_seed
+from .data import Interactions, held_out
 from .encoder import gather
-from .model import Recommender, check_seed, evaluate, log
-from .resume import claim_folder, close_epoch, open_run
-from .runs import describe, fingerprint, versions, write_model
+from .model import Recommender, evaluate, log
+from .resume import check_folder, close_epoch, open_run
+from .runs import fingerprint, model_config, versions
 from .switches import torch_switches
+from .words import short
 
 # %% ../nbs/2_the_method/11_training.ipynb #11optim1
 def optimisers(model, lr=1e-3, lr_aug=1e-3, kind=torch.optim.Adam):
@@ -139,18 +141,18 @@ def fit(model: Recommender, data: Interactions, epochs: int = 100, seed: int = 2
     """
     metric = metric or model.metric[0]
     how = dict(seed=seed, batch_size=batch_size, lr=lr, lr_aug=lr_aug, metric=metric, patience=patience)
-    check_fit(epochs, how, precision)
-    _check_trainable(model)
-    folder = Path(out) if out is not None else None
-    if folder: claim_folder(folder, resume)
+    epochs, how = check_fit(epochs, how, precision)
+    _check_trainable(model, data)
+    folder = Path(out).expanduser() if out is not None else None
+    if folder: check_folder(folder, resume)
     held_out(data, "valid")                  # before anything is written: somebody must be there to rank
     with _ordinary_torch(), torch_switches(model, precision, compile):
-        trainer = Trainer(model, data, seed, batch_size, lr, lr_aug)
+        trainer = Trainer(model, data, **{key: value for key, value in how.items() if key not in ("metric", "patience")})
         best = BestEpoch(metric, model.metric[1])
-        config = {**describe(model), "fit": how, "data": {"name": data.name, "fingerprint": fingerprint(data)},
-                  "versions": {**versions(), "precision": precision, "compile": compile}}
+        config = {**model_config(model), "fit": how, "data": {"name": data.name, "fingerprint": fingerprint(data)},
+                  "versions": {**versions(), "device": model.device.type, "precision": precision, "compile": compile}}
         records = open_run(folder, config, trainer, best, resume) if folder else []
-        _train(trainer, data, epochs, patience, best, records, folder, progress)
+        _train(trainer, data, epochs, how["patience"], best, records, folder, progress)
     if trainer.epoch <= model.warm_up:
         log.warning("%s: all %d epochs belong to its warm-up of %d; train longer, or shorten it, before you judge it.",
                     model.name, trainer.epoch, model.warm_up)
@@ -165,8 +167,7 @@ def _train(trainer, data, epochs, patience, best, records, folder, progress):
             with _progress_bar(trainer, epochs, best, progress) as bar:
                 records.append(one_epoch(trainer, data, bar))
             better = trainer.epoch <= model.warm_up or best.update(records[-1], model)
-            if folder and better: write_model(model, folder)
-            if folder: close_epoch(folder, records, trainer, best)
+            if folder: close_epoch(folder, records, trainer, best, better)
     except _NotFinite as e:
         kept = f"the last good epoch is kept in {folder}" if folder else "the model keeps its best weights"
         raise InputError(f"{e}; {kept if records else 'no epoch was finished'}. "
@@ -198,23 +199,21 @@ class BestEpoch:
 
 # %% ../nbs/2_the_method/11_training.ipynb #82a6e1a0
 def check_fit(epochs, how, precision="highest"):
-    "Raises `InputError` for an argument of `fit` that cannot be."
+    "`epochs` and `how`, the arguments of `fit`, as plain values. Raises `InputError` for one that cannot be."
     names = [f"{m}@{k}" for m in ("HR", "NDCG", "MRR") for k in (5, 10, 20)]
     if how["metric"] not in names:
-        raise InputError(f"metric={how['metric']!r} is unknown: choose one of {', '.join(names)}.")
-    for key, least in (("epochs", 1), ("batch_size", 1), ("patience", 0)):
-        value = epochs if key == "epochs" else how[key]
-        if not isinstance(value, int) or value < least:
-            raise InputError(f"{key}={value!r} must be a whole number of at least {least}.")
-    for key in ("lr", "lr_aug"):
-        number = isinstance(how[key], (int, float)) and not isinstance(how[key], bool)
-        if not (number and 0 < how[key] < math.inf): raise InputError(f"{key}={how[key]!r} must be a number above 0.")
+        raise InputError(f"metric={short(how['metric'])} is unknown: choose one of {', '.join(names)}.")
     if precision not in ("highest", "high", "medium"):
-        raise InputError(f"precision={precision!r} is unknown: choose one of highest, high, medium.")
-    check_seed(how["seed"])
+        raise InputError(f"precision={short(precision)} is unknown: choose one of highest, high, medium.")
+    rate = lambda key: check_number(key, how[key], float, Range(0, open_low=True))
+    sizes = {"batch_size": check_number("batch_size", how["batch_size"], int, Range(1, 2**31)),
+             "patience": check_number("patience", how["patience"], int, Range(0, 2**31))}
+    return check_number("epochs", epochs, int, Range(1)), {**how, "seed": check_seed(how["seed"]), "lr": rate("lr"), "lr_aug": rate("lr_aug"), **sizes}
 
-def _check_trainable(model):
-    "Raises `InputError` for weights that torch cannot change, or that are on no device of this machine."
+def _check_trainable(model, data):
+    "Raises `InputError` for what is no model or no data, and for weights that torch cannot change, or that are on no device of this machine."
+    if not isinstance(model, Recommender): raise InputError(f"model is {short(model)}, not a model; make one, such as mclrec.MCLRec(data.n_items).")
+    check_data(data)
     if any(p.is_inference() for p in model.parameters()):
         raise InputError("the model was made inside torch.inference_mode(), which makes weights that cannot be trained; "
                          "make it outside.")
