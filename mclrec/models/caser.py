@@ -13,7 +13,7 @@ from torch import nn
 
 from ..checks import InputError, Range
 from ..data import Examples
-from ..encoder import keep_mask, within
+from ..engine import keep_mask, within
 from ..model import EncoderRecommender, Recommender
 from .bpr import Unseen, UserTable, training_part
 from ..ranking import cross_entropy

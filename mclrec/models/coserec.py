@@ -97,13 +97,13 @@ class TwoViews(SASRec):
     def metric(self): return ("NDCG@20", None) if self.preset == "authors" else super().metric
 
     @property
-    def ratios(self): return [self.settings[f"{name}_ratio"] for name in ("crop", "mask", "reorder")]
+    def ratios(self): return {name: self.settings[f"{name}_ratio"] for name in ("crop", "mask", "reorder")}
 
     def view(self, batch):
         "One view of each history, by an operator drawn for it alone."
-        operator = torch.randint(3, batch.lengths.shape, generator=self.generator,
+        operator = torch.randint(len(self.ratios), batch.lengths.shape, generator=self.generator,
                                  device=batch.lengths.device)
-        return augment(batch, operator, self.generator, *self.ratios)
+        return augment(batch, operator, self.generator, self.ratios)
 
     def views(self, batch, targets, index=None): return batch, targets, self.view(batch), self.view(batch)
 
@@ -184,4 +184,4 @@ class CoSeRec(TwoViews):
         operator = draw_by_length(batch.lengths, s["K"], s["short"], self.generator)
         view = edited(batch, operator, self.similar, self.n, s["substitute_ratio"], s["insert_ratio"],
                       self.generator)
-        return augment(view, operator, self.generator, *self.ratios)
+        return augment(view, operator, self.generator, self.ratios)          # S and I are not among its names

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.utils.rnn import PackedSequence
 
 from ..checks import Range
-from ..encoder import keep_mask, starts, within
+from ..engine import keep_mask, starts, within
 from ..model import EncoderRecommender, Recommender
 from .bpr import training_part
 from ..ranking import cross_entropy

@@ -43,8 +43,8 @@ class LearntDropout(Encoder):
         q = torch.sigmoid(alpha if self.how == "concrete" else alpha.detach())
         return x * coins(alpha, u, self.how, self.t) / q
 
-    def finish(self, block, x, attended):
-        if self.how is None or not self.training: return super().finish(block, x, attended)
+    def second_half(self, block, x, attended):
+        if self.how is None or not self.training: return super().second_half(block, x, attended)
         layer = next(k for k, other in enumerate(self.blocks) if other is block)
         a = block.norm_a(x + self.coin(block.O(attended), layer, 0))
         return block.norm_y(a + self.coin(block.W2(F.gelu(block.W1(a))), layer, 1))
