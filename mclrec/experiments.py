@@ -104,7 +104,8 @@ class Table:
 
     def _repr_html_(self):
         def line(row, kind):
-            cells = (f'<{kind} align="{"right" if k else "left"}">{escape(str(cell))}</{kind}>' for k, cell in enumerate(row))
+            sides = ("left", *["right"] * (len(row) - 1))
+            cells = (f'<{kind} align="{side}">{escape(str(cell))}</{kind}>' for side, cell in zip(sides, row))
             return f"<tr>{''.join(cells)}</tr>"
         table = f"<table>{line(self.head, 'th')}{''.join(line(row, 'td') for row in self.rows)}</table>"
         return f"<details><summary>{escape(self.title)}</summary>{table}</details>" if self.title else table
@@ -188,7 +189,7 @@ def sign_flips(differences):
 
 # %% ../nbs/4_the_evidence/40_table_3_read_again.ipynb #6c8ec55e
 def holm(p_values):
-    "Holm's adjusted p of several tests made at once, in their order: below α, the claim holds at level α for all of them together."
+    "Holm's adjusted p of several tests made at once, in their order: those below α hold together at level α."
     order = sorted(range(len(p_values)), key=lambda k: p_values[k])
     adjusted, most = [0.0] * len(p_values), 0.0
     for place, k in enumerate(order):

@@ -101,8 +101,7 @@ class TwoViews(SASRec):
 
     def view(self, batch):
         "One view of each history, by an operator drawn for it alone."
-        operator = torch.randint(len(self.ratios), batch.lengths.shape, generator=self.generator,
-                                 device=batch.lengths.device)
+        operator = torch.randint(len(self.ratios), batch.lengths.shape, generator=self.generator, device=self.device)
         return augment(batch, operator, self.generator, self.ratios)
 
     def views(self, batch, targets, index=None): return batch, targets, self.view(batch), self.view(batch)
