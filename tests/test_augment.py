@@ -6,13 +6,21 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mclrec.augment import augment, choose, crop, draw_operators, insert, mask, reorder, share, shuffled, substitute, uniform, without_gaps
-from mclrec.encoder import Sequences, positions_of, within
+from mclrec.augment import OPERATORS, RELEASED, augment, choose, crop, draw_operators, insert, mask, ratios_of, reorder, share, shuffled, substitute
+from mclrec.augment import uniform, without_gaps
+from mclrec.data import from_rows
+from mclrec.encoder import Sequences, gather, positions_of, within
+from mclrec.meta import MCLRec
+from mclrec.models.cl4srec import CL4SRec
+from mclrec.models.coserec import CoSeRec
+from mclrec.models.lma4rec import LMA4Rec
+from mclrec.training import Trainer
 
 few = settings(max_examples=80)
 LIKE = torch.arange(1, 61).roll(-1) + 100  # the item most like i is one that no sequence has: 100 + something
 sequences = st.lists(st.lists(st.integers(1, 50), min_size=1, max_size=12), min_size=1, max_size=6)
 seeds = st.integers(0, 999)
+shares = st.sampled_from([0., .2, .5, .8, 1.])
 
 
 def batch_of(rows):
@@ -29,6 +37,10 @@ def generator_of(seed):
 
 def counts(data, rows, least=0):
     return torch.tensor([data.draw(st.integers(least, len(row))) for row in rows])
+
+
+def named(ratios):
+    return dict(zip(("crop", "mask", "reorder"), ratios))
 
 
 @pytest.fixture(autouse=True)
@@ -127,8 +139,8 @@ def test_without_gaps_leaves_the_rest_where_it_stood(rows):
 def test_a_view_is_what_its_operator_makes(rows, data, token, seed):
     rows = [[10 * k + i + 1 for i in range(len(row))] for k, row in enumerate(rows)]
     operator = torch.tensor([data.draw(st.integers(0, 2)) for _ in rows])
-    ratios = [data.draw(st.sampled_from([0., .2, .5, .8, 1.])) for _ in range(3)]
-    view = augment(batch_of(rows), operator, generator_of(seed), *ratios, token=token)
+    ratios = data.draw(st.lists(shares, min_size=3, max_size=3))
+    view = augment(batch_of(rows), operator, generator_of(seed), named(ratios), token)
     places = [p.tolist() for p in positions_of(view).split(view.lengths.tolist())]
     for row, got, at, o in zip(rows, rows_of(view), places, operator.tolist()):
         n = int(len(row) * ratios[o] + 1e-9)
@@ -155,7 +167,7 @@ def test_shares_are_rounded_down_and_not_by_accident():
 def test_same_seed_same_view():
     batch = batch_of([[1, 2, 3, 4, 5, 6, 7, 8], [9, 10, 11, 12, 13]])
     for operator in range(3):
-        views = [augment(batch, torch.tensor([operator, operator]), generator_of(seed)) for seed in (1, 1, 2, 3, 4)]
+        views = [augment(batch, torch.tensor([operator, operator]), generator_of(seed), RELEASED) for seed in (1, 1, 2, 3, 4)]
         assert rows_of(views[0]) == rows_of(views[1])
         assert len({str(view) for view in views}) > 1
 
@@ -194,3 +206,83 @@ def test_operators():
     pairs = lambda distinct: list(zip(*(o.tolist() for o in draw_operators(30000, 3, distinct, generator_of(0)))))
     evenly(pairs(True), [(a, b) for a in range(3) for b in range(3) if a != b])
     evenly(pairs(False), [(a, b) for a in range(3) for b in range(3)])
+
+
+# ---- operators are known by name
+
+def augment_by_number(batch, operator, generator, crop_ratio, mask_ratio, reorder_ratio, token):
+    "`augment` as it was when operators were numbers: its draws are part of every seed's results, so they must not change."
+    L, none = batch.lengths, torch.zeros_like(batch.lengths)
+    view = crop(batch, torch.where(operator == 0, share(L, crop_ratio), L), generator)
+    view = mask(view, torch.where(operator == 1, share(L, mask_ratio), none), token, generator)
+    view = reorder(view, torch.where(operator == 2, share(L, reorder_ratio), none), generator)
+    return view if token else without_gaps(view)
+
+
+def same_view(ours, theirs):
+    assert torch.equal(ours.items, theirs.items) and torch.equal(ours.lengths, theirs.lengths)
+    assert torch.equal(positions_of(ours), positions_of(theirs))
+
+
+@few
+@given(rows=sequences, data=st.data(), token=st.sampled_from([0, 99]), seed=seeds)
+def test_draws_are_those_of_the_numbered_operators(rows, data, token, seed):
+    batch, ratios = batch_of(rows), data.draw(st.lists(shares, min_size=3, max_size=3))
+    operator = torch.tensor([data.draw(st.integers(0, 4)) for _ in rows])  # 3 and 4 were CoSeRec's own, and left alone
+    ours, theirs = generator_of(seed), generator_of(seed)
+    same_view(augment(batch, operator, ours, named(ratios), token), augment_by_number(batch, operator, theirs, *ratios, token))
+    assert torch.equal(ours.get_state(), theirs.get_state())
+
+
+def test_draws_of_a_large_batch_are_those_of_the_numbered_operators():
+    lengths = torch.randint(1, 51, (500,), generator=generator_of(0))
+    batch = Sequences(torch.randint(1, 1000, (int(lengths.sum()),), generator=generator_of(1)), lengths)
+    for seed in range(20):
+        for operator in draw_operators(500, 3, True, generator_of(seed)):
+            same_view(augment(batch, operator, generator_of(seed), RELEASED), augment_by_number(batch, operator, generator_of(seed), .5, .5, .8, 0))
+
+
+def recent(batch, chosen, ratio, generator, token):
+    "A fourth operator, as somebody may write it: keep the last `ratio` of a history."
+    kept = torch.where(chosen, share(batch.lengths, ratio).clamp(min=1), batch.lengths)
+    end = torch.cumsum(batch.lengths, 0)
+    return gather(batch.items, end - kept, end)
+
+
+def test_a_fourth_operator_is_one_function_and_two_entries(monkeypatch):
+    batch = batch_of([[1, 2, 3, 4], [5, 6, 7, 8], [9, 10]])
+    monkeypatch.setitem(OPERATORS, "recent", recent)                                     # the first entry
+    view = augment(batch, torch.tensor([3, 9, 3]), generator_of(0), RELEASED | {"recent": .5})  # the second
+    assert rows_of(view) == [[3, 4], [5, 6, 7, 8], [10]]
+    assert ratios_of({"recent_ratio": .5, "mask_ratio": .2, "lam": 1}) == {"mask": .2, "recent": .5}
+
+
+SHOP = from_rows([u for u in range(30) for _ in range(8)], [(u + k * k) % 19 for u in range(30) for k in range(8)], core=0, name="shop")
+NAMED = [(MCLRec, "official"), (MCLRec, "paper"), (CL4SRec, "shared"), (CL4SRec, "authors"), (CoSeRec, "shared"), (LMA4Rec, "shared")]
+
+
+@pytest.mark.parametrize("kind, preset", NAMED, ids=lambda x: getattr(x, "name", x))
+def test_a_fourth_operator_does_not_touch_who_names_three(kind, preset, monkeypatch):
+    def views():
+        trainer = Trainer(kind(SHOP.n_items, preset, d=8, n=8, layers=1, inner=8), SHOP, batch_size=64)
+        trainer.model.start_epoch(trainer)
+        end = trainer.end[:40]
+        batch = gather(trainer.items, trainer.start[:40], end, trainer.users[:40])
+        made = trainer.model.views(batch, trainer.items[end].long(), torch.arange(40))
+        return [t for part in made for t in (part if isinstance(part, tuple) else [part]) if t is not None]
+    before = views()
+    monkeypatch.setitem(OPERATORS, "recent", recent)
+    for a, b in zip(before, views(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_fourth_operator_joins_the_model_that_names_it(monkeypatch):
+    monkeypatch.setitem(OPERATORS, "recent", recent)
+    monkeypatch.setattr(MCLRec, "DEFAULTS", MCLRec.DEFAULTS | {"recent_ratio": 1.})
+    model = MCLRec(SHOP.n_items, crop_ratio=1., mask_ratio=0., reorder_ratio=0., d=8, n=8, layers=1, inner=8)
+    histories = gather(torch.from_numpy(SHOP.items), torch.from_numpy(SHOP.offsets[:-1]), torch.from_numpy(SHOP.offsets[1:]))
+    whole = model.views(histories, histories.lengths).augmented
+    assert rows_of(whole) == 2 * rows_of(histories)          # at these ratios no operator changes anything
+    model.settings["recent_ratio"] = .5
+    halves = model.views(histories, histories.lengths).augmented
+    assert {len(row) for row in rows_of(halves)} == {4, 8}   # those who drew the fourth, and the others

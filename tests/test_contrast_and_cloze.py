@@ -1,19 +1,15 @@
-"""CL4SRec, DuoRec, BERT4Rec, S³-Rec: the losses against loops, and that they train, are kept and are resumed like any other model."""
-import json
-
+"""CL4SRec, DuoRec, BERT4Rec, S³-Rec: the losses against loops. Their life is in test_every_model."""
 import pytest
 import torch
 
-import mclrec
 from mclrec.data import InputError, from_rows
 from mclrec.encoder import gather
 from mclrec.model import evaluate, recommend
-from mclrec.runs import load_run, model_class, read_tensors
+from mclrec.registry import model_class
+from mclrec.runs import load_run
 from mclrec.training import Trainer, fit
 
 SMALL = dict(d=8, n=6, layers=1, heads=2, inner=8)
-NAMES = ["cl4srec", "duorec", "bert4rec", "s3rec"]
-PRESETS = [(name, preset) for name in NAMES for preset in ("shared", "authors")]
 FEW = {"s3rec": dict(pretrain=1)}                                      # settings that make two epochs enough to see all of a model
 SHOP = from_rows([u for u in range(30) for _ in range(6 + u % 4)], [f"i{3 * u % 20 + k}" for u in range(30) for k in range(6 + u % 4)], core=0, name="shop")
 HOW = dict(batch_size=16, progress=False)
@@ -49,41 +45,6 @@ def nce(a, b, tau=1.0):
         s = {k: torch.exp(x[r] @ x[k] / tau) for k in range(2 * B) if k != r}
         total = total - torch.log(s[(r + B) % (2 * B)] / sum(s.values()))
     return total / (2 * B)
-
-
-# ---- every model
-
-def lines(folder): return [{k: v for k, v in json.loads(line).items() if "seconds" not in k} for line in (folder / "metrics.jsonl").read_text().splitlines()]
-
-
-@pytest.mark.parametrize("name, preset", PRESETS)
-def test_interrupted_after_two_epochs_is_three(name, preset, tmp_path):
-    for folder, epochs in (("a", (3,)), ("b", (2, 3))):
-        for n in epochs: fit(model_of(name, preset), SHOP, epochs=n, out=tmp_path / folder, resume=n != epochs[0], **HOW)
-    assert len(lines(tmp_path / "a")) == 3 and lines(tmp_path / "a") == lines(tmp_path / "b")
-    for file in ("model.safetensors", "state.safetensors"):
-        (tensors, notes), (others, noted) = (read_tensors(tmp_path / run / file) for run in "ab")
-        assert notes == noted and tensors.keys() == others.keys() and all(torch.equal(tensors[name], others[name]) for name in tensors), file
-    assert all(torch.isfinite(torch.tensor(r["loss"])) for r in lines(tmp_path / "a"))
-
-
-@pytest.mark.parametrize("name, preset", PRESETS)
-def test_kept_and_loaded_recommends_as_before(name, preset, tmp_path):
-    model = model_of(name, preset)
-    fit(model, SHOP, epochs=2, out=tmp_path / "run", **HOW)
-    mclrec.save(model, tmp_path / "saved")
-    for folder in ("run", "saved"):
-        again = load_run(tmp_path / folder)
-        assert recommend(again, SHOP, users=range(30)) == recommend(model, SHOP, users=range(30))
-        assert evaluate(again, SHOP, exclude_seen=True) == evaluate(model, SHOP, exclude_seen=True)
-        stranger = recommend(again, histories=[["i1", "i2"], ["i3"] * 9], k=3)
-        assert [len(r) for r in stranger] == [3, 3] and not {"i1", "i2"} & {item for item, score in stranger[0]}
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_the_seed_decides(name):
-    a, b, c = (fit(model_of(name), SHOP, epochs=1, seed=s, **HOW)[0]["loss"] for s in (1, 1, 2))
-    assert a == b != c
 
 
 # ---- CL4SRec

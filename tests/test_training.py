@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+import mclrec.resume as resume
 import mclrec.training as module
 from mclrec.data import InputError, from_rows, prefixes
 from mclrec.meta import MCLRec
@@ -153,14 +154,14 @@ def test_interrupted_in_a_batch(name, batch, whole, tmp_path, monkeypatch):
 def test_interrupted_between_any_two_writes(write, whole, tmp_path, monkeypatch):
     "Vocabulary, config; then each epoch best weights (if they are), metrics, state: wherever it stops, what is there can be resumed."
     files = []
-    original = module.write_whole
+    original = resume.write_whole
     with monkeypatch.context() as patch:
         def counted(path, content):
             files.append(path.name)
             if len(files) == write:
                 raise Interrupted
             original(path, content)
-        patch.setattr(module, "write_whole", counted)
+        patch.setattr(resume, "write_whole", counted)
         patch.setattr("mclrec.runs.write_whole", counted)
         try:
             fit(model_of(), SHOP, epochs=4, out=tmp_path / "run", **HOW)

@@ -13,12 +13,13 @@ from sklearn.manifold import trustworthiness
 from sklearn.metrics.pairwise import paired_distances
 from sklearn.preprocessing import normalize
 
-from mclrec.augment import augment
+from mclrec.augment import RELEASED, augment
 from mclrec.data import InputError, held_out
 from mclrec.encoder import Sequences
 from mclrec.meta import MCLRec
 from mclrec.runs import model_class
 from mclrec.toy import toy
+from mclrec.resume import training_state
 from mclrec.training import Trainer
 from mclrec.views import Film, Snapshot, alignment, augmented_once, effective_rank, film, project, record, snapshot, some_histories, uniformity, view_numbers, views_over_time_figure
 
@@ -104,8 +105,8 @@ def test_looking_leaves_no_trace(settings):
     for _ in itertools.islice(alone.batches(), 1):
         pass
     assert [s.batches for s in seen] == at and watched.epoch == 1 and watched.model.training
-    for name, tensor in alone.state().items():
-        assert torch.equal(tensor, watched.state()[name]), name
+    for name, tensor in training_state(alone).items():
+        assert torch.equal(tensor, training_state(watched)[name]), name
 
 
 def test_a_snapshot_is_what_the_model_makes_of_the_same_views():
@@ -129,7 +130,7 @@ def test_the_augmentation_is_that_of_training():
         view = view.tolist()
         assert set(view) <= {*row, 0} and len(view) <= len(row)
     assert sum(len(v) < len(r) for r, v in zip(rows, views.items.split(views.lengths.tolist()))) > 10
-    masked = augment(Sequences(batch.items, batch.lengths), torch.ones(40).long(), torch.Generator().manual_seed(0), token=SHOP.n_items + 1)
+    masked = augment(Sequences(batch.items, batch.lengths), torch.ones(40).long(), torch.Generator().manual_seed(0), RELEASED, token=SHOP.n_items + 1)
     paper = augmented_once(MCLRec(SHOP.n_items, preset="paper", **SMALL), batch)
     assert (masked.items == SHOP.n_items + 1).any() and (paper.items == SHOP.n_items + 1).any() and not (views.items == SHOP.n_items + 1).any()
 

@@ -12,8 +12,8 @@ import warnings
 import torch
 
 from ..augment import augment, insert, share, substitute
+from ..checks import InputError, Range
 from ..contrast import info_nce
-from ..data import InputError
 from ..encoder import gather, join, positions_of, within
 from ..meta import check_views
 from .sasrec import SASRec, whole
@@ -87,6 +87,7 @@ class TwoViews(SASRec):
     """SASRec and, with weight `lam`, InfoNCE between two views of each history, cropped, masked or reordered
     by the given ratios."""
     DEFAULTS = dict(SASRec.DEFAULTS, lam=0.1, crop_ratio=0.2, mask_ratio=0.7, reorder_ratio=0.2)
+    RANGES = dict(SASRec.RANGES, lam=Range(0), **dict.fromkeys(("crop_ratio", "mask_ratio", "reorder_ratio"), Range(0, 1)))
 
     def __init__(self, n_items, preset=None, seed=2020, **settings):
         super().__init__(n_items, preset, seed, **settings)
@@ -96,13 +97,13 @@ class TwoViews(SASRec):
     def metric(self): return ("NDCG@20", None) if self.preset == "authors" else super().metric
 
     @property
-    def ratios(self): return [self.settings[f"{name}_ratio"] for name in ("crop", "mask", "reorder")]
+    def ratios(self): return {name: self.settings[f"{name}_ratio"] for name in ("crop", "mask", "reorder")}
 
     def view(self, batch):
         "One view of each history, by an operator drawn for it alone."
-        operator = torch.randint(3, batch.lengths.shape, generator=self.generator,
+        operator = torch.randint(len(self.ratios), batch.lengths.shape, generator=self.generator,
                                  device=batch.lengths.device)
-        return augment(batch, operator, self.generator, *self.ratios)
+        return augment(batch, operator, self.generator, self.ratios)
 
     def views(self, batch, targets, index=None): return batch, targets, self.view(batch), self.view(batch)
 
@@ -155,17 +156,16 @@ class CoSeRec(TwoViews):
     name = "coserec"
     DEFAULTS = dict(TwoViews.DEFAULTS, substitute_ratio=0.1, insert_ratio=0.4, K=4, short="SIM",
                     hybrid_from=5)
+    RANGES = dict(TwoViews.RANGES, substitute_ratio=Range(0, 1), insert_ratio=Range(0, 1), K=Range(0), hybrid_from=Range(0))
     PRESETS = {"shared": {}, "authors": dict(every_position=True, substitute_ratio=None, insert_ratio=None,
                                              K=None, short=None, hybrid_from=None)}
 
     def __init__(self, n_items, preset=None, seed=2020, **settings):
         super().__init__(n_items, preset, seed, **settings)
-        short, K, first = (self.settings[key] for key in ("short", "K", "hybrid_from"))
+        short = self.settings["short"]
         if short is not None and (not short or not {*short} <= {*OPERATORS}):
             raise InputError(f"short={short!r} must name operators by letters of {OPERATORS}, as in "
                              f"short=SIM.")
-        if K is not None and K < 0 or first is not None and first < 0:
-            raise InputError(f"K={K} and hybrid_from={first} must not be negative.")
 
     def prepare(self, data):
         super().prepare(data)
@@ -184,4 +184,4 @@ class CoSeRec(TwoViews):
         operator = draw_by_length(batch.lengths, s["K"], s["short"], self.generator)
         view = edited(batch, operator, self.similar, self.n, s["substitute_ratio"], s["insert_ratio"],
                       self.generator)
-        return augment(view, operator, self.generator, *self.ratios)
+        return augment(view, operator, self.generator, self.ratios)          # S and I are not among its names

@@ -9,10 +9,9 @@ __all__ = ['PAIRS', 'SameTarget', 'denoised_nce', 'SameTargetViews', 'DuoRec']
 import torch
 
 from ..augment import uniform
+from ..checks import OneOf, Range
 from ..contrast import info_nce, partners, similarities
-from ..data import InputError
 from ..encoder import gather, join
-from ..meta import check_views
 from ..model import EncoderRecommender
 
 # %% ../../nbs/3_the_field/31_duorec.ipynb #c0e6561a
@@ -69,13 +68,8 @@ class DuoRec(SameTargetViews):
     """
     name = "duorec"
     DEFAULTS = dict(EncoderRecommender.DEFAULTS, lam=0.1, tau=8.0, mode="us_x", denoise=False)
+    RANGES = dict(EncoderRecommender.RANGES, lam=Range(0), tau=Range(0, open_low=True), mode=OneOf(PAIRS))
     PRESETS = {"shared": {}, "authors": dict(tau=1.0)}
-
-    def __init__(self, n_items, preset=None, seed=2020, **settings):
-        super().__init__(n_items, preset, seed, **settings)
-        check_views(self.settings)
-        mode = self.settings["mode"]
-        if mode not in PAIRS: raise InputError(f"mode={mode!r} must be 'us_x', 'un', 'su' or 'us'.")
 
     @property
     def metric(self): return ("MRR@10", 4) if self.preset == "authors" else super().metric

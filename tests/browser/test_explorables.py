@@ -5,7 +5,7 @@ PLAYING = f"n => {{ const box = document.querySelectorAll('.mclrec-explorable')[
 
 
 def test_a_figure_that_is_a_time_plays(open_notebook):
-    notebook = open_notebook("nbs/5_in_practice/55_explorables.ipynb")
+    notebook = open_notebook("nbs/6_how_this_book_works/60_explorables.ipynb")
     notebook.run_all()
     notebook.explorables()
     before = notebook.page.evaluate(PLAYING, 0)
@@ -17,7 +17,7 @@ def test_a_figure_that_is_a_time_plays(open_notebook):
 
 def test_a_figure_is_live_on_a_slow_page(open_notebook):
     "On a page that needs seconds to get its figures up, each of them must still hear of its controls."
-    notebook = open_notebook("nbs/5_in_practice/55_explorables.ipynb")
+    notebook = open_notebook("nbs/6_how_this_book_works/60_explorables.ipynb")
     slow = notebook.page.context.new_cdp_session(notebook.page)
     slow.send("Emulation.setCPUThrottlingRate", {"rate": 12})
     notebook.run_all()
@@ -27,7 +27,7 @@ def test_a_figure_is_live_on_a_slow_page(open_notebook):
 
 
 def test_a_broken_figure_is_a_fault(open_notebook):
-    notebook = open_notebook("nbs/5_in_practice/55_explorables.ipynb")
+    notebook = open_notebook("nbs/6_how_this_book_works/60_explorables.ipynb")
     notebook.run_all()
     notebook.kernel("broken.controls['x'].value = 2")
     assert notebook.faults() == ["in a figure: ZeroDivisionError: division by zero"]
@@ -35,7 +35,7 @@ def test_a_broken_figure_is_a_fault(open_notebook):
 
 def test_a_figure_is_drawn_again_after_the_page_is_reloaded(open_notebook):
     "The page comes back to a kernel that is still running: its figures do too, live."
-    notebook = open_notebook("nbs/5_in_practice/55_explorables.ipynb")
+    notebook = open_notebook("nbs/6_how_this_book_works/60_explorables.ipynb")
     notebook.run_all()
     notebook.page.evaluate("jupyterapp.commands.execute('docmanager:save')")
     notebook.page.wait_for_function("!jupyterapp.shell.currentWidget.context.model.dirty")
@@ -52,7 +52,7 @@ WIDTHS = """[...document.querySelectorAll('.js-plotly-plot')].map(p => [p.queryS
 
 def test_a_figure_fills_its_place_at_once_and_when_that_changes(open_notebook):
     "A figure that was drawn before the page had made room for it came out at Plotly's own 700 pixels."
-    notebook = open_notebook("nbs/5_in_practice/55_explorables.ipynb")
+    notebook = open_notebook("nbs/6_how_this_book_works/60_explorables.ipynb")
     notebook.run_all()
     notebook.page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells')")
     notebook.settle()

@@ -174,7 +174,7 @@ def running(pid):
 def test_two_chapters_at_once(live, browser, lab):
     "Two readers' pages, two kernels, a trainer in each."
     page = browser.new_page(viewport={"width": 1280, "height": 900})
-    other = Notebook(page, *lab, "nbs/5_in_practice/55_explorables.ipynb")
+    other = Notebook(page, *lab, "nbs/6_how_this_book_works/60_explorables.ipynb")
     other.kernel("import mclrec; from mclrec.live import LiveTrainer; there = LiveTrainer(mclrec.load('toy'), d=16, inner=16); there.box; there.run.start()")
     live.press("start")
     live.grown(live.grown(0))
