@@ -55,7 +55,7 @@ def some_views(trainer, B=48):
     pick = torch.arange(B, device=trainer.end.device) * (len(trainer.end) // B)
     batch = gather(trainer.items, trainer.start[pick], trainer.end[pick], trainer.users[pick])
     used, model.generator = model.generator, torch.Generator(trainer.end.device).manual_seed(7)
-    views = model.views(batch, trainer.items[trainer.end[pick]].long(), pick)
+    views = model.shared_inputs(batch, trainer.items[trainer.end[pick]].long(), pick)
     model.generator = used
     return views.augmented
 

@@ -16,7 +16,7 @@ from .augmenters import Augmenter, pairs
 from .contrast import eq8, info_nce, similarities
 from .data import InputError
 from .encoder import Sequences, join
-from .model import EncoderRecommender, log
+from .model import EncoderRecommender, logger
 from .regularizer import regularizer, regularizer_per_anchor
 
 # %% ../nbs/2_the_method/10_meta_training.ipynb #00933364
@@ -111,7 +111,7 @@ class MCLRec(EncoderRecommender):
         for key, value in zip(("lam", "beta"), LAMBDA_BETA.get(data.name, ELSEWHERE)):
             if self.settings[key] is None: self.settings[key] = value
         lam, beta = self.settings["lam"], self.settings["beta"]
-        log.info("%s, preset %s: λ = %g, β = %g, γ = %g", self.name, self.preset, lam, beta, self.gamma)
+        logger.info("%s, preset %s: λ = %g, β = %g, γ = %g", self.name, self.preset, lam, beta, self.gamma)
 
     @property
     def gamma(self):
@@ -121,7 +121,7 @@ class MCLRec(EncoderRecommender):
     @property
     def metric(self): return ("NDCG@10", None) if self.preset == "paper" else ("MRR@10", 4)
 
-    def views(self, batch, targets, index=None):
+    def shared_inputs(self, batch, targets, index=None):
         return make_views(batch, targets, self.settings, self.n_items, self.generator)
 
     def encoder_loss(self, views):
@@ -190,7 +190,7 @@ def moves(batch, targets, n_items, lam=0.03, beta=0.1, seed=2020):
     found = {}
     for preset, training, step in product(MCLRec.PRESETS, ("meta", "joint"), ("Adam", "plain")):
         model = MCLRec(n_items, preset, seed, lam=lam, beta=beta, joint=training == "joint").train()
-        views = model.views(batch, targets)
+        views = model.shared_inputs(batch, targets)
         found[preset, training, step] = list(iteration(model, views, adam=step == "Adam"))
     return found
 

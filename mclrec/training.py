@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 
 from .data import InputError, held_out
 from .encoder import gather
-from .model import check_seed, evaluate, log
+from .model import check_seed, evaluate, logger
 from .runs import describe, fingerprint, read_json, read_tensors, set_weights, versions
 from .runs import write_json, write_model, write_tensors, write_vocabulary, write_whole
 
@@ -61,7 +61,7 @@ class Trainer:
 
     def step(self, batch, targets, index):
         "Every stage in turn, on B histories, what came next (B,) and their numbers among the examples (B,)."
-        views, record = self.model.views(batch, targets, index), {}
+        views, record = self.model.shared_inputs(batch, targets, index), {}
         for group, loss in self.model.stages():
             optimiser = self.optimisers[group]
             for part in optimiser.param_groups: part["lr"] = getattr(self, part["rate"])
@@ -132,7 +132,7 @@ def compiled(f):
         try: return fast(*args)
         except Exception as e:
             if fast is f: raise
-            log.info("cannot compile here (%s); going on without", type(e).__name__)
+            logger.info("cannot compile here (%s); going on without", type(e).__name__)
             fast = f
             return f(*args)
     return either
@@ -184,7 +184,7 @@ def fit(model, data, epochs=100, seed=2020, batch_size=256, lr=1e-3, lr_aug=1e-3
                 if folder: close_epoch(folder, records, trainer, best)
     finally: best.give_to(model)
     if trainer.epoch <= model.warm_up:
-        log.warning("%s: all %d epochs belong to its warm-up of %d; train longer, or shorten it, before you judge it.",
+        logger.warning("%s: all %d epochs belong to its warm-up of %d; train longer, or shorten it, before you judge it.",
                     model.name, trainer.epoch, model.warm_up)
     return records
 
