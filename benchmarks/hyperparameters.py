@@ -9,7 +9,7 @@ from pathlib import Path
 import mclrec
 from mclrec.models.sasrec import SASRec
 from mclrec.runs import fingerprint, versions
-from mclrec.sweep import BASE, LONG, SWEEP, TRAININGS, learn
+from mclrec.sweep import BASE, SWEEP, TRAININGS, learn
 from mclrec.training import fit
 
 SEEDS = (2020, 1, 2, 3, 4)
@@ -20,13 +20,10 @@ def wanted():
     "What is to be run: (kind, changes of the base, seed), the base once only."
     changes = [{}] + [{knob: value} for knob, values in SWEEP.items() for value in values if value != BASE[knob]]
     changes += [{**how, "regularizer": R} for how in TRAININGS.values() for R in (True, False) if how or not R]
-    long = [{}, *LONG]
     for seed in SEEDS:
         yield "patience", {}, seed
     for seed in SEEDS:
         yield from (("sweep", change, seed) for change in changes)
-    for seed in SEEDS:
-        yield from (("long", change, seed) for change in long)
 
 
 def overfitting(data, seed):
@@ -40,7 +37,7 @@ def run(kind, changes, seed, data):
     if kind == "patience":
         records = overfitting(data, seed)
         return {name: [r["valid"][name] for r in records] for name in KEPT} | {"loss": [r["loss"] for r in records]}
-    found = learn(data, seed, epochs=30 if kind == "long" else 6, **changes)
+    found = learn(data, seed, **changes)
     return {name: [valid[name] for valid in found] for name in KEPT}
 
 
