@@ -43,16 +43,16 @@ def run(kind, changes, seed, data):
 
 def main(path):
     path, data = Path(path), mclrec.load("toy")
-    kept = json.loads(path.read_text()) if path.exists() else {"data": fingerprint(data), "versions": versions(), "runs": []}
-    done = {(r["kind"], json.dumps(r["changes"]), r["seed"]) for r in kept["runs"]}
+    kept = json.loads(path.read_text()) if path.exists() else {"data": {"name": data.name, "fingerprint": fingerprint(data)}, "versions": versions(), "curves": []}
+    done = {(r["kind"], json.dumps(r["changes"]), r["seed"]) for r in kept["curves"]}
     for kind, changes, seed in wanted():
         if (kind, json.dumps(changes), seed) in done:
             continue
         values = {name: [round(x, 4) for x in xs] for name, xs in run(kind, changes, seed, data).items()}
-        kept["runs"].append({"kind": kind, "changes": changes, "seed": seed, **values})
-        lines = ",\n  ".join(json.dumps(r) for r in kept["runs"])
+        kept["curves"].append({"kind": kind, "changes": changes, "seed": seed, **values})
+        lines = ",\n  ".join(json.dumps(r) for r in kept["curves"])
         head = json.dumps({name: kept[name] for name in ("data", "versions")})[1:-1]
-        path.write_text(f'{{{head}, "runs": [\n  {lines}]}}\n')
+        path.write_text(f'{{{head}, "curves": [\n  {lines}]}}\n')
         print(kind, changes, seed, values["NDCG@10"][-1], flush=True)
 
 

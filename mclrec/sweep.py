@@ -38,6 +38,6 @@ def learn(data, seed=2020, epochs=6, **changes):
 def read_runs(path, kind):
     "The recorded runs of a kind: {its changes of the base, as JSON: {seed: {metric: values by epoch}}}."
     found = {}
-    for run in json.loads(path.read_text("utf-8"))["runs"]:
+    for run in json.loads(path.read_text("utf-8"))["curves"]:
         if run["kind"] == kind: found.setdefault(json.dumps(run["changes"]), {})[run["seed"]] = run
     return found
