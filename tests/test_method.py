@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mclrec.augmenters import Augmenter, cl2, finds_partner, pairs
+from mclrec.augmenters import Augmenter, cl2, finds_partner
 from mclrec.contrast import eq8, info_nce, plain_info_nce
 from mclrec.data import InputError, from_rows
 from mclrec.encoder import gather
