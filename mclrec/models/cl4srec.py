@@ -6,9 +6,8 @@
 __all__ = ['CL4SRec']
 
 # %% ../../nbs/3_the_field/27_cl4srec.ipynb #0d415020
-from ..checks import Range
 from ..contrast import info_nce
-from ..meta import check_views, make_views
+from ..meta import VIEW_RANGES, check_views, make_views
 from ..model import EncoderRecommender
 
 # %% ../../nbs/3_the_field/27_cl4srec.ipynb #f880f1b1
@@ -23,8 +22,7 @@ class CL4SRec(EncoderRecommender):
     name = "cl4srec"
     DEFAULTS = dict(EncoderRecommender.DEFAULTS, lam=0.1, tau=1.0, crop_ratio=0.5, mask_ratio=0.5,
                     reorder_ratio=0.8, distinct=True, mask_token=False)
-    RANGES = dict(EncoderRecommender.RANGES, lam=Range(0), tau=Range(0, open_low=True),
-                  crop_ratio=Range(0, 1), mask_ratio=Range(0, 1), reorder_ratio=Range(0, 1))
+    RANGES = {**EncoderRecommender.RANGES, **VIEW_RANGES}
     PRESETS = {"shared": {}, "authors": dict(crop_ratio=0.6, mask_ratio=0.3, reorder_ratio=0.6,
                                              mask_token=True)}
 

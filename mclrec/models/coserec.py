@@ -15,7 +15,7 @@ from ..augment import augment, insert, share, substitute
 from ..checks import InputError, Range
 from ..contrast import info_nce
 from ..encoder import gather, join, positions_of, within
-from ..meta import check_views
+from ..meta import VIEW_RANGES, check_views
 from .sasrec import SASRec, whole
 
 # %% ../../nbs/3_the_field/28_coserec.ipynb #ecd18a88
@@ -87,7 +87,7 @@ class TwoViews(SASRec):
     """SASRec and, with weight `lam`, InfoNCE between two views of each history, cropped, masked or reordered
     by the given ratios."""
     DEFAULTS = dict(SASRec.DEFAULTS, lam=0.1, crop_ratio=0.2, mask_ratio=0.7, reorder_ratio=0.2)
-    RANGES = dict(SASRec.RANGES, lam=Range(0), **dict.fromkeys(("crop_ratio", "mask_ratio", "reorder_ratio"), Range(0, 1)))
+    RANGES = {**SASRec.RANGES, **VIEW_RANGES}
 
     def __init__(self, n_items, preset=None, seed=2020, **settings):
         super().__init__(n_items, preset, seed, **settings)
@@ -101,8 +101,7 @@ class TwoViews(SASRec):
 
     def view(self, batch):
         "One view of each history, by an operator drawn for it alone."
-        operator = torch.randint(len(self.ratios), batch.lengths.shape, generator=self.generator,
-                                 device=batch.lengths.device)
+        operator = torch.randint(len(self.ratios), batch.lengths.shape, generator=self.generator, device=self.device)
         return augment(batch, operator, self.generator, self.ratios)
 
     def views(self, batch, targets, index=None): return batch, targets, self.view(batch), self.view(batch)

@@ -9,9 +9,10 @@ __all__ = ['PAIRS', 'SameTarget', 'denoised_nce', 'SameTargetViews', 'DuoRec']
 import torch
 
 from ..augment import uniform
-from ..checks import OneOf, Range
+from ..checks import OneOf
 from ..contrast import info_nce, partners, similarities
 from ..encoder import gather, join
+from ..meta import VIEW_RANGES
 from ..model import EncoderRecommender
 
 # %% ../../nbs/3_the_field/31_duorec.ipynb #c0e6561a
@@ -68,7 +69,7 @@ class DuoRec(SameTargetViews):
     """
     name = "duorec"
     DEFAULTS = dict(EncoderRecommender.DEFAULTS, lam=0.1, tau=8.0, mode="us_x", denoise=False)
-    RANGES = dict(EncoderRecommender.RANGES, lam=Range(0), tau=Range(0, open_low=True), mode=OneOf(PAIRS))
+    RANGES = {**EncoderRecommender.RANGES, **VIEW_RANGES, "mode": OneOf(PAIRS)}
     PRESETS = {"shared": {}, "authors": dict(tau=1.0)}
 
     @property

@@ -59,7 +59,7 @@ class ICLRec(TwoViews):
     """
     name = "iclrec"
     DEFAULTS = dict(TwoViews.DEFAULTS, beta=0.1, K=256, fnm=True)
-    RANGES = dict(TwoViews.RANGES, beta=Range(0), K=Range(1))
+    RANGES = dict(TwoViews.RANGES, K=Range(1))
     PRESETS = {"shared": dict(K=None), "authors": dict(every_position=True, fnm=False)}
 
     def summary(self, x, batch):

@@ -107,7 +107,6 @@ class SRMA(Advised):
     """
     name = "srma"
     DEFAULTS = dict(Advised.DEFAULTS, tau=8.0)
-    RANGES = dict(Advised.RANGES, tau=Range(0, open_low=True))
     PRESETS = {"shared": {}, "authors": dict(every_position=True, extra=2, distinct=False,
                                              attention_dropout=0.1, tau=1.0)}
 
