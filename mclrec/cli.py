@@ -191,7 +191,7 @@ def new_folder(data, model):
 def train_model(args):
     import torch
     from mclrec.checks import check_settings
-    from mclrec.model import evaluate, log
+    from mclrec.model import evaluate
     from mclrec.registry import model_class
     from mclrec.runs import read_config
     from mclrec.training import fit
@@ -206,8 +206,6 @@ def train_model(args):
     if torch.cuda.is_available(): model.cuda()
     epochs = args.epochs if args.epochs is not None else 10 if args.data == "toy" else 100
     folder = out or new_folder(data.name, kind.name)
-    where = "a GPU" if torch.cuda.is_available() else f"the CPU, threads: {torch.get_num_threads()}"
-    log.info("training %s on %s; the run is kept in %s", kind.name, where, folder)
     try: records = fit(model, data, epochs=epochs, out=folder, resume=args.resume, **own)
     finally:
         if not out and not any(folder.iterdir()): folder.rmdir()   # nothing was begun
