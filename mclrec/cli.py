@@ -146,7 +146,7 @@ def split_settings(kind, args, kept):
     "The settings of the model and those of training: what a run to resume had, what toy needs, and, before both, what was given."
     from mclrec.checks import InputError
     from mclrec.download import suggest
-    from mclrec.model import log
+    from mclrec.model import logger
     from mclrec.words import short
     own, settings, given = dict(kept.get("fit", {})), dict(kept.get("settings", {})), dict(args.set)
     known = [*kind.DEFAULTS, *HOW]
@@ -156,7 +156,7 @@ def split_settings(kind, args, kept):
         small = {key: value for key, value in FOR_TOY.items() if key in known and key not in given}
         given |= small
         said = {"epochs": 10, **small} if args.epochs is None else small
-        if said: log.info("toy is small: %s, where not given", ", ".join(f"{key}={value}" for key, value in said.items()))
+        if said: logger.info("toy is small: %s, where not given", ", ".join(f"{key}={value}" for key, value in said.items()))
     for key, value in given.items(): (own if key in HOW else settings)[key] = value
     own["seed"] = args.seed if args.seed is not None else kept.get("seed", 2020)
     return settings, own

@@ -13,7 +13,7 @@ import torch
 
 from .checks import InputError
 from .files import claim, clear_up, digest, json_bytes, parse_json, read_bytes, write_atomically
-from .model import log
+from .model import logger
 from .runs import (check_run, read_config, read_tensors, sealed, set_weights, versions, vocabulary_bytes,
                          write_tensors)
 from .words import short
@@ -102,7 +102,7 @@ def open_run(folder, config, trainer, best, resume):
         _check_same(folder, kept, config)
     trainer.run, trainer.kept = kept.get("checksums", {}).get("config", ""), ""
     device = trainer.model.device.type
-    log.info("the run is kept in %s; training on %s", folder, f"the CPU, threads: {torch.get_num_threads()}" if device == "cpu" else device)
+    logger.info("the run is kept in %s; training on %s", folder, f"the CPU, threads: {torch.get_num_threads()}" if device == "cpu" else device)
     if resume and (folder / "state.safetensors").exists(): return _continue(folder, kept, trainer, best)
     if not resume or not (folder / "vocabulary.json").exists(): write_atomically(folder / "vocabulary.json", ids)
     return []                                                     # begun, or stopped within its first epoch
@@ -128,7 +128,7 @@ def _say_what_differs(before):
     "A word about what makes a resumed run differ from an uninterrupted one in the last digits."
     now = versions()
     differs = [f"{key} {short(before[key])}, now {now[key]!r}" for key in ("torch", "threads", "machine") if key in before and before[key] != now[key]]
-    if differs: log.warning("the run was begun with %s: it goes on, but not to the same last digits.", " and ".join(differs))
+    if differs: logger.warning("the run was begun with %s: it goes on, but not to the same last digits.", " and ".join(differs))
 
 # %% ../nbs/6_how_this_book_works/66_resuming.ipynb #421377ed
 def _check_same(folder, kept, config):
