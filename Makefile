@@ -2,48 +2,46 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-PIP    := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 READY  := $(VENV)/.ready
 # As if the environment were activated, so that a cell or a test may call the command mclrec by its name.
 ACTIVE := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-# JupyterLab refuses to start as root, which is what one is in most containers.
-ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
-
-.PHONY: help venv lab test test-notebooks test-python export outputs readme clean-notebooks check build
+.PHONY: help venv lab test quick test-notebooks test-python export outputs shrink readme clean-notebooks check build
 
 help:
-	@echo "make lab              open the book in JupyterLab (ARGS='--no-browser --port 9999' are handed on)"
+	@echo "make lab              open the book in JupyterLab (ARGS='--no-browser --port 9999' are handed on); Ctrl-C closes it"
 	@echo "make test             run the notebooks' own checks, then pytest (ARGS='-k ranking' are handed on)"
+	@echo "make quick            in two minutes: check, the notebooks you have changed, and the tests that neither train long nor open a browser"
 	@echo "make export           write mclrec/ from the notebooks"
 	@echo "make outputs          run the chapters whose code has changed and keep what they show (ARGS='nbs/…ipynb' runs those named)"
+	@echo "make shrink           store the pictures and figures of the notebooks in fewer bytes, without running anything"
 	@echo "make readme           write README.md from nbs/index.ipynb"
 	@echo "make clean-notebooks  strip from the notebooks what must not be committed"
-	@echo "make check            fail unless notebooks are clean, mclrec/ and README.md are what they say, and the ledger is complete"
+	@echo "make check            fail unless the code is free of leftovers, notebooks are clean, mclrec/ and README.md are what they say,"
+	@echo "                      and the ledger is complete"
 	@echo "make build            make the wheel and the source archive in dist/"
 
 # The stamp makes the second `make lab` quick; a change in what is required makes it stale.
 $(READY): setup.py pyproject.toml settings.ini constraints.txt
-	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if (3, 11) <= v < (3, 14) else \
-		f"mclrec needs Python 3.11, 3.12 or 3.13; this is {v[0]}.{v[1]}. Name another: make PYTHON=python3.12 ...")'
-	$(PYTHON) -m venv $(VENV)
-	$(PIP) -e '.[dev]'
+	@$(PYTHON) .ci/install.py $(VENV)
 	@touch $@
 
 venv: $(READY)
 
-# A page to start at rather than a file to open: with a file Jupyter would serve that file's folder alone.
 lab: $(READY)
-	$(ACTIVE) jupyter lab $(ROOT) --LabApp.default_url=/lab/tree/nbs/index.ipynb $(ARGS)
+	@$(ACTIVE) python .ci/lab.py $(ARGS)
 
 test: test-notebooks test-python
 
-# Two notebooks at a time, one thread each: more of either makes torch's threads fight over the cores.
 test-notebooks: $(READY)
-	$(ACTIVE) OMP_NUM_THREADS=1 nbdev_test --n_workers 2 --timing
+	@$(ACTIVE) python .ci/test_notebooks.py
 
 test-python: $(READY)
-	$(ACTIVE) python -m pytest $(ARGS)
+	@$(ACTIVE) python -m pytest $(ARGS)
+
+quick: check
+	@$(ACTIVE) python .ci/test_notebooks.py --changed
+	@$(ACTIVE) python -m pytest --quick --numprocesses=2 -q $(ARGS)
 
 export: $(READY)
 	$(BIN)/nbdev_export
@@ -52,16 +50,22 @@ outputs: $(READY)
 	$(ACTIVE) python .ci/outputs.py $(ARGS)
 	$(BIN)/python .ci/check_notebooks.py --fix
 
+shrink: $(READY)
+	$(BIN)/python .ci/outputs.py --shrink $(ARGS)
+
 readme: $(READY)
 	$(BIN)/python .ci/readme.py
 
 clean-notebooks: $(READY)
 	$(BIN)/python .ci/check_notebooks.py --fix
 
+# ruff.toml says what counts as a leftover: an unused import, a name that nothing defines.
 check: $(READY)
-	$(BIN)/python .ci/check_notebooks.py
-	$(BIN)/python .ci/readme.py --check
-	$(BIN)/python .ci/ledger.py
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/python .ci/check_notebooks.py
+	@$(BIN)/python .ci/readme.py --check
+	@$(BIN)/python .ci/ledger.py
+	@echo "Clean: code, notebooks, mclrec/, README.md, ledger."
 
 build: $(READY)
 	rm -rf build dist

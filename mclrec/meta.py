@@ -16,7 +16,7 @@ from .augmenters import Augmenter, pairs
 from .checks import InputError, OneOf, Range
 from .contrast import eq8, info_nce, similarities
 from .encoder import Sequences, join
-from .model import EncoderRecommender, log
+from .model import EncoderRecommender, logger
 from .regularizer import regularizer, regularizer_per_anchor
 
 # %% ../nbs/2_the_method/10_meta_training.ipynb #00933364
@@ -108,7 +108,7 @@ class MCLRec(EncoderRecommender):
         for key, value in zip(("lam", "beta"), LAMBDA_BETA.get(data.name, ELSEWHERE)):
             if self.settings[key] is None: self.settings[key] = value
         lam, beta = self.settings["lam"], self.settings["beta"]
-        log.info("%s, preset %s: λ = %g, β = %g, γ = %g", self.name, self.preset, lam, beta, self.gamma)
+        logger.info("%s, preset %s: λ = %g, β = %g, γ = %g", self.name, self.preset, lam, beta, self.gamma)
 
     @property
     def gamma(self):
@@ -118,7 +118,7 @@ class MCLRec(EncoderRecommender):
     @property
     def metric(self): return ("NDCG@10", None) if self.preset == "paper" else ("MRR@10", 4)
 
-    def views(self, batch, targets, index=None):
+    def shared_inputs(self, batch, targets, index=None):
         return make_views(batch, targets, self.settings, self.n_items, self.generator)
 
     def encoder_loss(self, views):

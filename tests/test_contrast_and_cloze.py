@@ -1,19 +1,15 @@
-"""CL4SRec, DuoRec, BERT4Rec, S³-Rec: the losses against loops, and that they train, are kept and are resumed like any other model."""
-import json
-
+"""CL4SRec, DuoRec, BERT4Rec, S³-Rec: the losses against loops. Their life is in test_every_model."""
 import pytest
 import torch
 
-import mclrec
 from mclrec.data import InputError, from_rows
 from mclrec.encoder import gather
 from mclrec.model import evaluate, recommend
-from mclrec.runs import load_run, model_class, read_tensors
+from mclrec.registry import model_class
+from mclrec.runs import load_run
 from mclrec.training import Trainer, fit
 
 SMALL = dict(d=8, n=6, layers=1, heads=2, inner=8)
-NAMES = ["cl4srec", "duorec", "bert4rec", "s3rec"]
-PRESETS = [(name, preset) for name in NAMES for preset in ("shared", "authors")]
 FEW = {"s3rec": dict(pretrain=1)}                                      # settings that make two epochs enough to see all of a model
 SHOP = from_rows([u for u in range(30) for _ in range(6 + u % 4)], [f"i{3 * u % 20 + k}" for u in range(30) for k in range(6 + u % 4)], core=0, name="shop")
 HOW = dict(batch_size=16, progress=False)
@@ -51,48 +47,13 @@ def nce(a, b, tau=1.0):
     return total / (2 * B)
 
 
-# ---- every model
-
-def lines(folder): return [{k: v for k, v in json.loads(line).items() if "seconds" not in k} for line in (folder / "metrics.jsonl").read_text().splitlines()]
-
-
-@pytest.mark.parametrize("name, preset", PRESETS)
-def test_interrupted_after_two_epochs_is_three(name, preset, tmp_path):
-    for folder, epochs in (("a", (3,)), ("b", (2, 3))):
-        for n in epochs: fit(model_of(name, preset), SHOP, epochs=n, out=tmp_path / folder, resume=n != epochs[0], **HOW)
-    assert len(lines(tmp_path / "a")) == 3 and lines(tmp_path / "a") == lines(tmp_path / "b")
-    for file in ("model.safetensors", "state.safetensors"):
-        (tensors, notes), (others, noted) = (read_tensors(tmp_path / run / file) for run in "ab")
-        assert notes == noted and tensors.keys() == others.keys() and all(torch.equal(tensors[name], others[name]) for name in tensors), file
-    assert all(torch.isfinite(torch.tensor(r["loss"])) for r in lines(tmp_path / "a"))
-
-
-@pytest.mark.parametrize("name, preset", PRESETS)
-def test_kept_and_loaded_recommends_as_before(name, preset, tmp_path):
-    model = model_of(name, preset)
-    fit(model, SHOP, epochs=2, out=tmp_path / "run", **HOW)
-    mclrec.save(model, tmp_path / "saved")
-    for folder in ("run", "saved"):
-        again = load_run(tmp_path / folder)
-        assert recommend(again, SHOP, users=range(30)) == recommend(model, SHOP, users=range(30))
-        assert evaluate(again, SHOP, exclude_seen=True) == evaluate(model, SHOP, exclude_seen=True)
-        stranger = recommend(again, histories=[["i1", "i2"], ["i3"] * 9], k=3)
-        assert [len(r) for r in stranger] == [3, 3] and not {"i1", "i2"} & {item for item, score in stranger[0]}
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_the_seed_decides(name):
-    a, b, c = (fit(model_of(name), SHOP, epochs=1, seed=s, **HOW)[0]["loss"] for s in (1, 1, 2))
-    assert a == b != c
-
-
 # ---- CL4SRec
 
 @pytest.mark.parametrize("preset, tau", [("shared", 1.0), ("authors", 0.5)])
 def test_cl4srec_is_the_loop(preset, tau):
     model = model_of("cl4srec", preset, tau=tau, lam=0.3).double().eval()
     batch, targets = ragged(7)
-    views = model.views(batch, targets)
+    views = model.shared_inputs(batch, targets)
     h, h1, h2 = one_by_one(model, views.all).chunk(3)
     rec = sum(ce(h[b], model.encoder.M.weight[:SHOP.n_items + 1], targets[b]) for b in range(7)) / 7
     torch.testing.assert_close(model.loss(views)["loss"], rec + 0.3 * nce(h1, h2, tau))
@@ -101,7 +62,7 @@ def test_cl4srec_is_the_loop(preset, tau):
 def test_cl4srec_views():
     batch, targets = ragged(40)
     for preset, token in (("shared", False), ("authors", True)):
-        views = model_of("cl4srec", preset).views(batch, targets)
+        views = model_of("cl4srec", preset).shared_inputs(batch, targets)
         assert torch.equal(views.all.items[:len(batch.items)], batch.items)             # the history itself is untouched
         assert ((views.augmented.items == SHOP.n_items + 1).any() == token)
         assert views.augmented.items.max() <= SHOP.n_items + token
@@ -120,7 +81,7 @@ def test_duorec_is_the_loop(mode, denoise):
     examples = model.examples(SHOP)
     index = torch.arange(0, len(examples.end), 7)
     batch, targets = gather(model.actions, model.start[index], model.end[index]), model.actions[model.end[index]].long()
-    together, _ = views = model.views(batch, targets, index)
+    together, _ = views = model.shared_inputs(batch, targets, index)
     h, h1, hs = one_by_one(model, together).chunk(3)
     B, total = len(index), 0
     for a, b in {"us_x": [(h1, hs)], "un": [(h, h1)], "su": [(h, hs)], "us": [(h, h1), (h, hs)]}[mode]:
@@ -157,7 +118,7 @@ def test_bert4rec_is_the_loop(preset, seed):
     if preset == "authors": torch.nn.init.normal_(model.bias)
     batch, targets = ragged(7, seed)
     batch = gather(batch.items, torch.cumsum(batch.lengths, 0) - batch.lengths.clamp(max=5), torch.cumsum(batch.lengths, 0))
-    masked, hidden, answers = views = model.views(batch, targets)
+    masked, hidden, answers = views = model.shared_inputs(batch, targets)
     rows = [torch.cat([items, target[None]]) for items, target in zip(batch.items.split(batch.lengths.tolist()), targets)]
     assert torch.equal(torch.where(hidden, 0, torch.cat(rows)), torch.where(hidden, 0, masked.items)) and (masked.items[hidden] == SHOP.n_items + 1).all()
     total, at = 0, 0
@@ -230,7 +191,7 @@ def test_bert4rec_settings(wrong):
 def test_s3rec_pre_training_is_the_loop(preset, seed, sampled):
     model = model_of("s3rec", preset, mask_ratio=0.5, sampled=sampled).double().eval()
     batch, targets = ragged(7, seed)
-    masked, hidden, items, drawn = views = model.views(batch, targets)
+    masked, hidden, items, drawn = views = model.shared_inputs(batch, targets)
     rows = [torch.cat([items, target[None]])[-6:] for items, target in zip(batch.items.split(batch.lengths.tolist()), targets)]
     assert torch.equal(torch.cat(rows)[hidden], items) and (masked.items[hidden] == SHOP.n_items + 1).all()
     total, k, at = 0, 0, 0

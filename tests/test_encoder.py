@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mclrec.augment import without_gaps
-from mclrec.encoder import Encoder, Sequences, gather, join, keep_mask, layout, padded, positions_of, ragged, starts, within
+from mclrec.encoder import Encoder, Sequences, gather, join, padded, read_table
+from mclrec.engine import keep_mask, layout, positions_of, ragged, starts, within
 
 ITEMS = 9
 few = settings(max_examples=60)
@@ -59,6 +60,21 @@ def test_ragged_is_padded(causal, every, batch):
     encoder = encoder_of(causal)
     for got, expected in zip(*(outputs_and_gradients(how, encoder, batch, every) for how in (ragged, padded))):
         torch.testing.assert_close(got, expected, rtol=1e-9, atol=1e-9)
+
+
+@few
+@given(batch=batches(gaps=False))
+def test_a_table_for_each_length_is_enough(batch):
+    "One table for each length, without an empty cell, gives what the padded table gives; and its shares of attention sum to 1."
+    encoder = encoder_of(True)
+    whole = padded(encoder, batch)
+    for T in batch.lengths.unique().tolist():
+        rows = (batch.lengths == T).nonzero()[:, 0]
+        at, shares = starts(batch.lengths)[rows][:, None] + torch.arange(T), []
+        h = read_table(encoder, batch.items[at], positions_of(batch)[at], shares)
+        torch.testing.assert_close(h[:, -1], whole[rows], rtol=1e-9, atol=1e-9)
+        assert len(shares) == len(encoder.blocks)
+        torch.testing.assert_close(shares[0].sum(-1), torch.ones(len(rows), encoder.heads, T, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("causal", [True, False], ids=["causal", "both ways"])

@@ -204,7 +204,7 @@ def test_what_recommend_cannot_answer(trained):
         "user 'nobody' is unknown": dict(users=["nobody"]),
         "no item of the history '\\? !' is known": dict(histories=[["?", "!"]]),
         "no item of the history '' is known": dict(histories=[[]]),
-        "a history is a list of item ids, not the text 'a b'": dict(histories=["a b"]),
+        "a history is a list of ids, not the text 'a b'": dict(histories=["a b"]),
     }.items():
         with pytest.raises(InputError, match=said):
             recommend(model, data, **kwargs)

@@ -1,29 +1,26 @@
-"""SASRec, BPR, GRU4Rec and Caser: their losses by brute force, and that they are models like any other."""
+"""SASRec, BPR, GRU4Rec, Caser and FMC: their losses by brute force. Their life is in test_every_model."""
 import math
 
 import numpy as np
 import pytest
 import torch
 
-from mclrec.data import InputError, from_rows, prefixes
+from mclrec.data import InputError, from_rows
 from mclrec.encoder import Sequences
-from mclrec.model import evaluate, recommend
-from mclrec.models.bpr import BPR, Unseen, UserTable, training_part
-from mclrec.models.caser import Caser, full_windows, windows
-from mclrec.models.gru4rec import GRU4Rec, bpr_max, by_step
-from mclrec.models.sasrec import SASRec, every_position_bce, next_items, whole
-from mclrec.runs import load_run, read_tensors, save
+from mclrec.models.bpr import Unseen, UserTable, training_part
+from mclrec.models.caser import full_windows, windows
+from mclrec.models.gru4rec import bpr_max
+from mclrec.models.sasrec import every_position_bce, next_items, whole
+from mclrec.registry import model_class
 from mclrec.training import Trainer, fit
 
 SHOP = from_rows([u for u in range(40) for _ in range(5 + u % 6)], [(3 * u + k * (1 + u % 2)) % 20 for u in range(40) for k in range(5 + u % 6)], core=0, name="shop")
-SMALL = {"sasrec": dict(d=8, n=6, layers=1, heads=2, inner=8), "bpr": dict(d=8), "gru4rec": dict(d=8, n=6, hidden=12), "caser": dict(d=6, n=4, across=3, down=2)}
-KINDS = {"sasrec": SASRec, "bpr": BPR, "gru4rec": GRU4Rec, "caser": Caser}
-BOTH = [(name, preset) for name in KINDS for preset in ("shared", "authors")]
+SMALL = {"sasrec": dict(d=8, n=6, layers=1, heads=2, inner=8), "bpr": dict(d=8), "fmc": dict(d=8), "gru4rec": dict(d=8, n=6, hidden=12), "caser": dict(d=6, n=4, across=3, down=2)}
 HOW = dict(batch_size=32, lr=5e-3, progress=False)
 
 
 def model_of(name, preset=None, data=SHOP, **settings):
-    return KINDS[name](data.n_items, preset, **{**SMALL[name], **settings})
+    return model_class(name)(data.n_items, preset, **{**SMALL[name], **settings})
 
 
 def uneven(*lengths, n_items=30):
@@ -40,68 +37,6 @@ def a_batch(g, B, n_items, longest=6, users=None):
 
 def of_each(batch):
     return [s.tolist() for s in batch.items.split(batch.lengths.tolist())]
-
-
-# ---- all of them
-
-@pytest.mark.parametrize("name,preset", BOTH)
-def test_trains_with_finite_losses_and_is_the_same_each_time(name, preset):
-    runs = []
-    for _ in range(2):
-        model = model_of(name, preset)
-        trainer = Trainer(model, SHOP, seed=3, batch_size=16, lr=5e-3)
-        records = [float(terms["loss"]) for record in trainer.batches() for stages in record.values() for terms in stages]
-        assert records and all(map(math.isfinite, records))
-        runs.append((records, model.state_dict()))
-    assert runs[0][0] == runs[1][0] and all(torch.equal(t, runs[1][1][k]) for k, t in runs[0][1].items())
-
-
-@pytest.mark.parametrize("name,preset", BOTH)
-def test_saved_and_loaded_it_says_the_same(name, preset, tmp_path):
-    model = model_of(name, preset)
-    fit(model, SHOP, epochs=1, **HOW)
-    save(model, tmp_path / "run")
-    again = load_run(tmp_path / "run")
-    for who in (dict(users=[0, 7, 39]), dict(histories=[[0, 3, 6], [19]])):
-        assert recommend(again, SHOP, **who) == recommend(model, SHOP, **who)
-    for exclude_seen in (False, True):
-        assert evaluate(again, SHOP, exclude_seen=exclude_seen) == evaluate(model, SHOP, exclude_seen=exclude_seen)
-
-
-@pytest.mark.parametrize("name,preset", BOTH)
-def test_two_epochs_and_one_are_three(name, preset, tmp_path):
-    fit(model_of(name, preset), SHOP, epochs=2, out=tmp_path / "a", **HOW)
-    resumed, straight = model_of(name, preset), model_of(name, preset)
-    fit(resumed, SHOP, epochs=3, out=tmp_path / "a", resume=True, **HOW)
-    fit(straight, SHOP, epochs=3, out=tmp_path / "b", **HOW)
-    for file in ("model.safetensors", "state.safetensors"):
-        (a, notes_a), (b, notes_b) = (read_tensors(tmp_path / run / file) for run in "ab")
-        assert notes_a == notes_b and a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
-
-
-@pytest.mark.parametrize("name,preset", BOTH)
-def test_strangers_and_people_of_other_data(name, preset):
-    model = model_of(name, preset)
-    fit(model, SHOP, epochs=1, **HOW)
-    lists = recommend(model, histories=[[0, 3, 6], [5]], k=4)
-    assert all(len(items) == 4 and all(math.isfinite(score) for _, score in items) for items in lists)
-    others = from_rows([f"new {u}" for u in range(4) for _ in range(6)], list(range(20)) + list(range(4)), core=0, name="others")
-    assert all(0 <= value <= 1 for value in evaluate(model, others).values())
-
-
-@pytest.mark.parametrize("name,preset", BOTH)
-@pytest.mark.parametrize("lengths", [(4,), (4, 5, 1, 2, 3, 9), (2, 30)])
-def test_people_with_hardly_anything(name, preset, lengths):
-    data = uneven(*lengths)
-    model = model_of(name, preset, data)
-    trainer = Trainer(model, data, batch_size=4)
-    for record in trainer.batches():
-        assert all(math.isfinite(terms["loss"]) for stages in record.values() for terms in stages)
-
-
-@pytest.mark.parametrize("name", KINDS)
-def test_untrained_it_can_be_asked(name):
-    assert len(recommend(model_of(name), SHOP, users=[0], k=3)[0]) == 3
 
 
 # ---- SASRec
@@ -249,7 +184,7 @@ def test_loss_of_gru4rec(preset):
     model = model_of("gru4rec", preset, dropout=0.0, **({"negatives": 5} if preset == "authors" else {}))
     model.prepare(SHOP)
     batch, targets = a_batch(torch.Generator().manual_seed(8), 6, 20)
-    batch, targets, drawn = views = model.views(batch, targets, None)
+    batch, targets, drawn = views = model.shared_inputs(batch, targets, None)
     h = model.encode(batch)
     if preset == "shared": loss = torch.nn.functional.cross_entropy(h @ model.M.weight[:21].T, targets)
     else:
@@ -263,9 +198,21 @@ def test_the_popular_are_drawn_more_often_and_the_hidden_never():
     data = from_rows(["a"] * 6 + ["b"] * 4, [1, 1, 1, 2, 3, 4, 1, 2, 5, 6], core=0)
     model = model_of("gru4rec", "authors", data, negatives=20000)
     model.prepare(data)
-    drawn = torch.bincount(model.views(*a_batch(torch.Generator(), 2, 4), None)[2], minlength=7)[1:] / 20000
+    drawn = torch.bincount(model.shared_inputs(*a_batch(torch.Generator(), 2, 4), None)[2], minlength=7)[1:] / 20000
     weights = torch.tensor([4.0, 2, 0, 0, 0, 0]) ** 0.75
     torch.testing.assert_close(drawn, weights / weights.sum(), atol=0.02, rtol=0)
+
+
+# ---- FMC
+
+def test_loss_of_fmc_and_that_only_the_last_item_is_read():
+    model = model_of("fmc").double()
+    batch, targets = a_batch(torch.Generator().manual_seed(6), 7, 20)
+    lasts = [items[-1] for items in of_each(batch)]
+    loss = sum(torch.logsumexp(model.M.weight[:21] @ model.L.weight[i], 0) - model.M.weight[t] @ model.L.weight[i] for i, t in zip(lasts, targets)) / 7
+    torch.testing.assert_close(model.loss((batch, targets))["loss"], loss)
+    torch.testing.assert_close(model.encode(batch), model.L.weight[lasts])
+    assert model.n == 1 and (np.diff(np.stack(model.examples(SHOP)[1:]), axis=0) == 1).all()
 
 
 # ---- Caser
@@ -316,7 +263,7 @@ def test_loss_of_caser():
     trainer = Trainer(model, SHOP, batch_size=13)
     torch.nn.init.normal_(model.out.weight, generator=torch.Generator().manual_seed(1))
     seen, examples = [], model.examples(SHOP)
-    model.views, plain = lambda batch, targets, index: seen.append((batch, targets, index, plain(batch, targets, index))) or seen[-1][3], model.views
+    model.shared_inputs, plain = lambda batch, targets, index: seen.append((batch, targets, index, plain(batch, targets, index))) or seen[-1][3], model.shared_inputs
     next(trainer.batches())
     (batch, targets, index, (_, following, real, others)), = seen
     yes, no = [], []
@@ -330,7 +277,7 @@ def test_loss_of_caser():
     torch.testing.assert_close(model.loss((batch, following, real, others))["loss"], sum(yes) / len(yes) + sum(no) / len(no))
 
 
-@pytest.mark.parametrize("name,settings", [("caser", dict(across=0)), ("caser", dict(negatives=0, targets=2)), ("gru4rec", dict(hidden=0)), ("gru4rec", dict(dropout=1.0)), ("gru4rec", dict(negatives=-1)), ("bpr", dict(d=0)), ("bpr", dict(reg=-1.0)), ("bpr", dict(n=3)), ("sasrec", dict(every_position=3))])
+@pytest.mark.parametrize("name,settings", [("caser", dict(across=0)), ("caser", dict(negatives=0, targets=2)), ("gru4rec", dict(hidden=0)), ("gru4rec", dict(dropout=1.0)), ("gru4rec", dict(negatives=-1)), ("bpr", dict(d=0)), ("fmc", dict(d=0)), ("bpr", dict(reg=-1.0)), ("bpr", dict(n=3)), ("sasrec", dict(every_position=3))])
 def test_bad_settings_are_one_sentence(name, settings):
     with pytest.raises(InputError, match=next(iter(settings))):
         model_of(name, **settings)

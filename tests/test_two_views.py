@@ -1,4 +1,4 @@
-"""CoSeRec, ICLRec, SRMA and LMA4Rec: losses against loops, and a life like any other model's."""
+"""CoSeRec, ICLRec, SRMA and LMA4Rec: losses against loops. Their life is in test_every_model."""
 import itertools
 import math
 
@@ -7,8 +7,9 @@ import torch
 
 from mclrec.data import InputError, from_rows
 from mclrec.encoder import Sequences, gather, positions_of
-from mclrec.model import evaluate, recommend
-from mclrec.runs import load_run, model_class, read_tensors, save
+from mclrec.model import recommend
+from mclrec.registry import model_class
+from mclrec.runs import load_run
 from mclrec.toy import toy, toy_rows
 from mclrec.training import Trainer, fit
 
@@ -16,7 +17,6 @@ SMALL = dict(d=8, n=6, layers=1, heads=2, inner=8)
 HOW = dict(batch_size=512, progress=False, metric="NDCG@10", patience=10)
 SHOP = toy()
 FEW = from_rows(*toy_rows(200), core=0, name="few")
-NAMES = ["coserec", "iclrec", "srma", "lma4rec"]
 
 
 def made(name, preset=None, data=SHOP, **settings):
@@ -82,62 +82,10 @@ def still(name, preset=None, seed=0, **settings):
     trainer = Trainer(model, SHOP)
     model.start_epoch(trainer)
     batch, targets, pick = some(trainer, seed)
-    return model, batch, targets, model.views(batch, targets, pick)
+    return model, batch, targets, model.shared_inputs(batch, targets, pick)
 
 
-# ---- every one of them
-
-@pytest.mark.parametrize("preset", ["shared", "authors"])
-@pytest.mark.parametrize("name", NAMES)
-def test_both_presets_train(name, preset):
-    model = made(name, preset)
-    before = {k: t.clone() for k, t in model.state_dict().items()}
-    for record in trained(model)[1]:
-        assert all(math.isfinite(t) for stages in record.values() for terms in stages for t in terms.values())
-    assert all(not torch.equal(t, before[k]) for k, t in model.named_parameters())
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_saved_and_loaded_recommends_the_same(name, tmp_path):
-    model = made(name)
-    trained(model)
-    save(model, tmp_path / "run")
-    again = load_run(tmp_path / "run")
-    strangers = [["tomato", "tea"], ["soy"]]
-    for asked in (dict(users=["1", "7"]), dict(histories=strangers)):
-        assert recommend(model, SHOP, k=5, **asked) == recommend(again, SHOP, k=5, **asked)
-    assert evaluate(model, SHOP, exclude_seen=True) == evaluate(again, SHOP, exclude_seen=True)
-
-
-@pytest.mark.parametrize("preset", ["shared", "authors"])
-@pytest.mark.parametrize("name", NAMES)
-def test_resumed_is_uninterrupted(name, preset, tmp_path):
-    models = [made(name, preset, FEW, **EARLY.get(name, {})) for _ in range(3)]
-    fit(models[0], FEW, epochs=3, out=tmp_path / "whole", **HOW)
-    fit(models[1], FEW, epochs=2, out=tmp_path / "parts", **HOW)
-    fit(models[2], FEW, epochs=3, out=tmp_path / "parts", resume=True, **HOW)
-    for file in ("model.safetensors", "state.safetensors"):
-        (whole, notes), (parts, same_notes) = (read_tensors(tmp_path / run / file) for run in ("whole", "parts"))
-        assert notes == same_notes and whole.keys() == parts.keys() and all(torch.equal(whole[k], parts[k]) for k in whole)
-
-
-EARLY = {"coserec": dict(hybrid_from=1), "lma4rec": dict(hybrid_from=1)}  # so that what happens only later happens within three epochs
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_the_same_seed_gives_the_same_weights(name):
-    torch.rand(3)
-    one, two = made(name), made(name)
-    trained(one), torch.rand(5), trained(two)
-    assert all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), two.state_dict().values()))
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_handful_of_people_is_enough(name):
-    few = from_rows([u for u in range(4) for _ in range(5)], [(u + k) % 6 for u in range(4) for k in range(5)], core=0)
-    for preset in ("shared", "authors"):
-        assert len(fit(made(name, preset, few), few, epochs=2, batch_size=3, progress=False)) == 2
-
+# ---- what is refused
 
 @pytest.mark.parametrize("name, settings", [("coserec", dict(short="SX")), ("coserec", dict(short="")), ("coserec", dict(K=-1)), ("coserec", dict(lam=-0.1)),
                                             ("coserec", dict(insert_ratio=1.5)),
@@ -161,7 +109,7 @@ def test_everything_may_be_masked_with_a_token_to_read(name):
     model_class(name)(9, mask_ratio=1.0, mask_token=True)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ["coserec", "iclrec", "srma", "lma4rec"])
 def test_what_decides_when_to_stop(name):
     assert [made(name, preset).metric for preset in ("shared", "authors")] == [("NDCG@10", None), ("NDCG@20", None)]
 
@@ -340,7 +288,7 @@ def test_complementing():
     assert all(torch.equal(t, fresh[f"encoder.{k}"]) for k, t in model.encoder.state_dict().items())
     batch, targets, _ = some(trainer, 0)
     model.train()
-    views = model.views(batch, targets)
+    views = model.shared_inputs(batch, targets)
     state = model.generator.get_state()
     terms = model.loss(views)
     model.generator.set_state(state)

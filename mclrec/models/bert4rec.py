@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..augment import choose
-from ..data import Examples, InputError
+from ..checks import Range
+from ..data import Examples
 from ..encoder import gather
 from ..model import EncoderRecommender
 from ..ranking import cross_entropy
@@ -60,11 +61,11 @@ class ClozeEncoder(EncoderRecommender):
     """The `Encoder` looking both ways, which answers at a mask; with `head`, through a layer and with a bias
     for each item."""
     DEFAULTS = dict(EncoderRecommender.DEFAULTS, head=False)
+    RANGES = dict(EncoderRecommender.RANGES, n=Range(2))                    # one place is for the mask
 
     def __init__(self, n_items, preset=None, seed=2020, **settings):
         super().__init__(n_items, preset, seed, **settings)
         s = self.settings
-        if s["n"] < 2: raise InputError(f"n={s['n']} must be at least 2: one place is for the mask.")
         self.encoder.causal, self.n, self.token = False, s["n"] - 1, n_items + 1
         if s["head"]:
             self.W = nn.Linear(s["d"], s["d"])
@@ -101,19 +102,14 @@ class BERT4Rec(ClozeEncoder):
     """
     name = "bert4rec"
     DEFAULTS = dict(ClozeEncoder.DEFAULTS, mask_ratio=0.2, last_only=0.5, windows=False)
+    RANGES = dict(ClozeEncoder.RANGES, mask_ratio=Range(0, 1), last_only=Range(0, 1))
     PRESETS = {"shared": {}, "authors": dict(mask_ratio=0.6, last_only=1 / 11, head=True, windows=True,
                                              attention_dropout=0.2)}
-
-    def __init__(self, n_items, preset=None, seed=2020, **settings):
-        super().__init__(n_items, preset, seed, **settings)
-        for key in ("mask_ratio", "last_only"):
-            if not 0 <= self.settings[key] <= 1:
-                raise InputError(f"{key}={self.settings[key]} must be from 0 to 1.")
 
     def examples(self, data):
         return windows(data, self.settings["n"]) if self.settings["windows"] else super().examples(data)
 
-    def views(self, batch, targets, index=None):
+    def shared_inputs(self, batch, targets, index=None):
         whole = append(batch, targets, self.settings["n"])
         masked, hidden = hide(whole, self.settings["mask_ratio"], self.settings["last_only"], self.token,
                               self.generator)

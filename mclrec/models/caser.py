@@ -11,9 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..data import Examples, InputError
-from ..encoder import keep_mask, within
-from ..model import Recommender
+from ..checks import InputError, Range
+from ..data import Examples
+from ..engine import keep_mask, within
+from ..model import EncoderRecommender, Recommender
 from .bpr import Unseen, UserTable, training_part
 from ..ranking import cross_entropy
 
@@ -31,11 +32,11 @@ def full_windows(data, L, T):
     """Training windows as Caser's authors slide them: `L` items read and the next `T` predicted, all from the
     training part.
 
-    Who has fewer than L + T items to learn from gives one window, of what there is before the last T (at
-    least one item).
+    A user with fewer than L + T items to learn from gives one window, of what there is before the last T (at least
+    one item).
     """
     m = np.bincount(training_part(data)[0], minlength=data.n_users)
-    # who is never ranked predicts the second from the first
+    # a user with two items, who is never ranked, predicts the second from the first
     m = np.where(data.lengths == 2, 2, m)
     count = np.where(m >= 2, np.maximum(1, m - T - L + 1), 0)
     users = np.repeat(np.arange(data.n_users), count)
@@ -59,17 +60,14 @@ class ConvolutionalNet(Recommender):
     "Filters on the last n items: `across` of each height 1 … n, full width; `down` of full height, one wide."
     knows_users = True
     DEFAULTS = dict(d=64, n=5, across=8, down=4, dropout=0.4, targets=1, negatives=0)
+    RANGES = {**{key: EncoderRecommender.RANGES[key] for key in ("d", "n", "dropout")},
+              **dict.fromkeys(("across", "down", "targets"), Range(1)), "negatives": Range(0)}
 
     def __init__(self, n_items, preset=None, seed=2020, **settings):
         super().__init__(n_items, preset, seed, **settings)
         s = self.settings
-        for key in ("d", "n", "across", "down", "targets"):
-            if s[key] < 1: raise InputError(f"{key}={s[key]} must be at least 1.")
-        if not 0 <= s["dropout"] < 1:
-            raise InputError(f"dropout={s['dropout']} must be at least 0 and below 1.")
-        if s["negatives"] < 0 or s["targets"] > 1 > s["negatives"]:
-            raise InputError(f"negatives={s['negatives']} must be at least {min(s['targets'] - 1, 1)} for "
-                             f"targets={s['targets']}.")
+        if s["targets"] > 1 > s["negatives"]:
+            raise InputError(f"negatives={s['negatives']} must be at least 1 for targets={s['targets']}.")
         d, self.n, self.generator = s["d"], s["n"], torch.Generator().manual_seed(seed)
         self.M, self.P = nn.Embedding(n_items + 2, d), UserTable(d)
         self.across = nn.ModuleList(nn.Conv1d(d, s["across"], height) for height in range(1, self.n + 1))
@@ -118,7 +116,7 @@ class Caser(ConvolutionalNet):
 
     def stages(self): return [("encoder", self.loss)]
     def start_epoch(self, trainer): self.items, self.ends = trainer.items, trainer.end
-    def views(self, batch, targets, index):
+    def shared_inputs(self, batch, targets, index):
         if not self.settings["negatives"]: return batch, targets, None, None
         place = self.ends[index][:, None] + torch.arange(self.settings["targets"], device=index.device)
         real = place < self.learnt[batch.users][:, None]

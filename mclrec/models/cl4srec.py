@@ -7,7 +7,7 @@ __all__ = ['CL4SRec']
 
 # %% ../../nbs/3_the_field/27_cl4srec.ipynb #0d415020
 from ..contrast import info_nce
-from ..meta import check_views, make_views
+from ..meta import VIEW_RANGES, check_views, make_views
 from ..model import EncoderRecommender
 
 # %% ../../nbs/3_the_field/27_cl4srec.ipynb #f880f1b1
@@ -22,6 +22,7 @@ class CL4SRec(EncoderRecommender):
     name = "cl4srec"
     DEFAULTS = dict(EncoderRecommender.DEFAULTS, lam=0.1, tau=1.0, crop_ratio=0.5, mask_ratio=0.5,
                     reorder_ratio=0.8, distinct=True, mask_token=False)
+    RANGES = {**EncoderRecommender.RANGES, **VIEW_RANGES}
     PRESETS = {"shared": {}, "authors": dict(crop_ratio=0.6, mask_ratio=0.3, reorder_ratio=0.6,
                                              mask_token=True)}
 
@@ -32,7 +33,7 @@ class CL4SRec(EncoderRecommender):
     @property
     def metric(self): return ("MRR@10", 4) if self.preset == "authors" else super().metric
 
-    def views(self, batch, targets, index=None):
+    def shared_inputs(self, batch, targets, index=None):
         return make_views(batch, targets, self.settings, self.n_items, self.generator)
 
     def stages(self): return [("encoder", self.loss)]

@@ -12,10 +12,10 @@ import warnings
 import torch
 
 from ..augment import augment, insert, share, substitute
+from ..checks import InputError, Range
 from ..contrast import info_nce
-from ..data import InputError
 from ..encoder import gather, join, positions_of, within
-from ..meta import check_views
+from ..meta import VIEW_RANGES, check_views
 from .sasrec import SASRec, whole
 
 # %% ../../nbs/3_the_field/28_coserec.ipynb #ecd18a88
@@ -87,6 +87,7 @@ class TwoViews(SASRec):
     """SASRec and, with weight `lam`, InfoNCE between two views of each history, cropped, masked or reordered
     by the given ratios."""
     DEFAULTS = dict(SASRec.DEFAULTS, lam=0.1, crop_ratio=0.2, mask_ratio=0.7, reorder_ratio=0.2)
+    RANGES = {**SASRec.RANGES, **VIEW_RANGES}
 
     def __init__(self, n_items, preset=None, seed=2020, **settings):
         super().__init__(n_items, preset, seed, **settings)
@@ -100,11 +101,10 @@ class TwoViews(SASRec):
 
     def view(self, batch):
         "One view of each history, by an operator drawn for it alone."
-        operator = torch.randint(len(self.ratios), batch.lengths.shape, generator=self.generator,
-                                 device=batch.lengths.device)
+        operator = torch.randint(len(self.ratios), batch.lengths.shape, generator=self.generator, device=self.device)
         return augment(batch, operator, self.generator, self.ratios)
 
-    def views(self, batch, targets, index=None): return batch, targets, self.view(batch), self.view(batch)
+    def shared_inputs(self, batch, targets, index=None): return batch, targets, self.view(batch), self.view(batch)
 
     def encode_three(self, batch, view1, view2):
         """What the encoder makes of the histories and of both views, one vector a sequence or, with
@@ -155,17 +155,16 @@ class CoSeRec(TwoViews):
     name = "coserec"
     DEFAULTS = dict(TwoViews.DEFAULTS, substitute_ratio=0.1, insert_ratio=0.4, K=4, short="SIM",
                     hybrid_from=5)
+    RANGES = dict(TwoViews.RANGES, substitute_ratio=Range(0, 1), insert_ratio=Range(0, 1), K=Range(0), hybrid_from=Range(0))
     PRESETS = {"shared": {}, "authors": dict(every_position=True, substitute_ratio=None, insert_ratio=None,
                                              K=None, short=None, hybrid_from=None)}
 
     def __init__(self, n_items, preset=None, seed=2020, **settings):
         super().__init__(n_items, preset, seed, **settings)
-        short, K, first = (self.settings[key] for key in ("short", "K", "hybrid_from"))
+        short = self.settings["short"]
         if short is not None and (not short or not {*short} <= {*OPERATORS}):
             raise InputError(f"short={short!r} must name operators by letters of {OPERATORS}, as in "
                              f"short=SIM.")
-        if K is not None and K < 0 or first is not None and first < 0:
-            raise InputError(f"K={K} and hybrid_from={first} must not be negative.")
 
     def prepare(self, data):
         super().prepare(data)

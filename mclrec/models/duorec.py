@@ -9,10 +9,10 @@ __all__ = ['PAIRS', 'SameTarget', 'denoised_nce', 'SameTargetViews', 'DuoRec']
 import torch
 
 from ..augment import uniform
+from ..checks import OneOf
 from ..contrast import info_nce, partners, similarities
-from ..data import InputError
 from ..encoder import gather, join
-from ..meta import check_views
+from ..meta import VIEW_RANGES
 from ..model import EncoderRecommender
 
 # %% ../../nbs/3_the_field/31_duorec.ipynb #c0e6561a
@@ -54,7 +54,7 @@ class SameTargetViews(EncoderRecommender):
         self.same_target = SameTarget(self.actions[self.end].long())
         return examples
 
-    def views(self, batch, targets, index):
+    def shared_inputs(self, batch, targets, index):
         other = self.same_target.another(index, self.generator)
         return join([batch, batch, gather(self.actions, self.start[other], self.end[other])]), targets
 
@@ -69,13 +69,8 @@ class DuoRec(SameTargetViews):
     """
     name = "duorec"
     DEFAULTS = dict(EncoderRecommender.DEFAULTS, lam=0.1, tau=8.0, mode="us_x", denoise=False)
+    RANGES = {**EncoderRecommender.RANGES, **VIEW_RANGES, "mode": OneOf(PAIRS)}
     PRESETS = {"shared": {}, "authors": dict(tau=1.0)}
-
-    def __init__(self, n_items, preset=None, seed=2020, **settings):
-        super().__init__(n_items, preset, seed, **settings)
-        check_views(self.settings)
-        mode = self.settings["mode"]
-        if mode not in PAIRS: raise InputError(f"mode={mode!r} must be 'us_x', 'un', 'su' or 'us'.")
 
     @property
     def metric(self): return ("MRR@10", 4) if self.preset == "authors" else super().metric

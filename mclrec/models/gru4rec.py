@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence
 
-from ..data import InputError
-from ..encoder import keep_mask, starts, within
-from ..model import Recommender
+from ..checks import Range
+from ..engine import keep_mask, starts, within
+from ..model import EncoderRecommender, Recommender
 from .bpr import training_part
 from ..ranking import cross_entropy
 
@@ -45,20 +45,15 @@ def bpr_max(r, R, lam, same=None):
 
 # %% ../../nbs/3_the_field/23_gru4rec.ipynb #6e883aba
 class RecurrentNet(Recommender):
-    """Item vectors, a GRU over the history and, if its width `hidden` is not `d`, a linear layer from the one
-    to the other."""
+    "Item vectors, a GRU over the history and, if its width `hidden` is not `d`, a linear layer from `hidden` to `d`."
     DEFAULTS = dict(d=64, n=50, hidden=128, layers=1, dropout=0.3, bias=False, negatives=0, alpha=0.75,
                     bpreg=1.0)
+    RANGES = {**{key: EncoderRecommender.RANGES[key] for key in ("d", "n", "layers", "dropout")},
+              "hidden": EncoderRecommender.RANGES["d"], **dict.fromkeys(("negatives", "alpha", "bpreg"), Range(0))}
 
     def __init__(self, n_items, preset=None, seed=2020, **settings):
         super().__init__(n_items, preset, seed, **settings)
         s = self.settings
-        for key in ("d", "n", "hidden", "layers"):
-            if s[key] < 1: raise InputError(f"{key}={s[key]} must be at least 1.")
-        for key in ("negatives", "alpha", "bpreg"):
-            if s[key] < 0: raise InputError(f"{key}={s[key]} must be at least 0.")
-        if not 0 <= s["dropout"] < 1:
-            raise InputError(f"dropout={s['dropout']} must be at least 0 and below 1.")
         self.n, self.generator = s["n"], torch.Generator().manual_seed(seed)
         self.M = nn.Embedding(n_items + 2, s["d"])
         self.gru = nn.GRU(s["d"], s["hidden"], s["layers"], bias=s["bias"])
@@ -100,7 +95,7 @@ class GRU4Rec(RecurrentNet):
 
     def stages(self): return [("encoder", self.loss)]
 
-    def views(self, batch, targets, index):
+    def shared_inputs(self, batch, targets, index):
         if not self.settings["negatives"]: return batch, targets, None
         return batch, targets, torch.multinomial(self.chances, self.settings["negatives"], replacement=True,
                                                  generator=self.generator)

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ..checks import OneOf, Range
 from ..contrast import info_nce
-from ..data import InputError
 from ..encoder import Encoder, join
 from .coserec import CoSeRec
 
@@ -43,8 +43,8 @@ class LearntDropout(Encoder):
         q = torch.sigmoid(alpha if self.how == "concrete" else alpha.detach())
         return x * coins(alpha, u, self.how, self.t) / q
 
-    def finish(self, block, x, attended):
-        if self.how is None or not self.training: return super().finish(block, x, attended)
+    def second_half(self, block, x, attended):
+        if self.how is None or not self.training: return super().second_half(block, x, attended)
         layer = next(k for k, other in enumerate(self.blocks) if other is block)
         a = block.norm_a(x + self.coin(block.O(attended), layer, 0))
         return block.norm_y(a + self.coin(block.W2(F.gelu(block.W1(a))), layer, 1))
@@ -53,14 +53,12 @@ class LearntDropout(Encoder):
 class LearntViews(CoSeRec):
     "CoSeRec whose views are encoded with `LearntDropout`."
     DEFAULTS = dict(CoSeRec.DEFAULTS, keep=0.5, estimator="concrete", t=0.5)
+    RANGES = dict(CoSeRec.RANGES, keep=Range(0, 1, open_low=True, open_high=True), t=Range(0, open_low=True),
+                  estimator=OneOf(("concrete", "arm")))
 
     def __init__(self, n_items, preset=None, seed=2020, **settings):
         super().__init__(n_items, preset, seed, **settings)
         s = self.settings
-        if not 0 < s["keep"] < 1: raise InputError(f"keep={s['keep']} must be above 0 and below 1.")
-        if s["t"] <= 0: raise InputError(f"t={s['t']} must be above 0.")
-        if s["estimator"] not in ("concrete", "arm"):
-            raise InputError(f"estimator={s['estimator']!r} must be 'concrete' or 'arm'.")
         self.encoder = LearntDropout(n_items, s["d"], s["n"], s["layers"], s["heads"], s["inner"],
                                      s["dropout"], s["attention_dropout"], seed=seed, keep=s["keep"],
                                      t=s["t"])

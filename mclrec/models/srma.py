@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ..checks import InputError, Range
 from ..contrast import info_nce
-from ..data import InputError
 from .coserec import TwoViews
 
 # %% ../../nbs/3_the_field/32_srma.ipynb #fa7cae24
@@ -37,11 +37,12 @@ class LayeredViews(TwoViews):
     `distinct`: each of the two views draws its own.
     """
     DEFAULTS = dict(TwoViews.DEFAULTS, extra=3, dropped=1, distinct=True)
+    RANGES = dict(TwoViews.RANGES, extra=Range(0, 1000), dropped=Range(0, 1000))
 
     def __init__(self, n_items, preset=None, seed=2020, **settings):
         super().__init__(n_items, preset, seed, **settings)
         extra, dropped = self.settings["extra"], self.settings["dropped"]
-        if not 0 <= dropped <= extra: raise InputError(f"dropped={dropped} must be from 0 to extra={extra}.")
+        if dropped > extra: raise InputError(f"dropped={dropped} must be at most extra={extra}.")
         self.light = nn.ModuleList(Light(self.settings["d"], self.generator) for _ in range(extra))
 
     def drawn(self):
@@ -64,14 +65,14 @@ class LayeredViews(TwoViews):
 class Advised(LayeredViews):
     "With `complement` > 0, after `pretrain` epochs a frozen copy, `before`, stays and all begins anew."
     DEFAULTS = dict(LayeredViews.DEFAULTS, complement=0.0, pretrain=20)
+    RANGES = dict(LayeredViews.RANGES, complement=Range(0), pretrain=Range(0))
 
     def __init__(self, n_items, preset=None, seed=2020, **settings):
         super().__init__(n_items, preset, seed, **settings)
         s = self.settings
-        if s["complement"] < 0: raise InputError(f"complement={s['complement']} must not be negative.")
         if s["complement"] and s["pretrain"] < 1:
             raise InputError(f"pretrain={s['pretrain']} must be at least 1 for complement={s['complement']}: "
-                             f"somebody must have learnt something.")
+                             "the adviser needs at least one epoch.")
         alone = {**settings, "complement": 0.0}
         before = type(self)(n_items, preset, seed, **alone) if s["complement"] else None
         self.before = before.requires_grad_(False) if before is not None else None
