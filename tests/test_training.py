@@ -387,3 +387,42 @@ def test_a_switch_that_cannot_be_had_changes_nothing(monkeypatch):
     assert same_weights(plain, switched)
     with pytest.raises(InputError, match="precision='half' is unknown: choose one of highest, high, medium"):
         fit(plain, SHOP, epochs=1, precision="half")
+
+
+# ---- wherever it is called
+
+@pytest.mark.parametrize("around", [torch.no_grad, torch.inference_mode, lambda: torch.device("meta")], ids=["no_grad", "inference_mode", "default device"])
+def test_it_trains_wherever_it_is_called(around, whole):
+    "What the caller has switched off, or where new tensors go by default, is no matter of the training's."
+    model = model_of("sasrec")
+    with around():
+        records = fit(model, SHOP, epochs=4, **HOW)
+    assert timeless(records) == lines(whole["sasrec"][0]) and same_weights(model, whole["sasrec"][1])
+
+
+def test_weights_that_cannot_be_trained_are_said_at_once():
+    with torch.inference_mode():
+        model = model_of("sasrec")
+    with pytest.raises(InputError, match="made inside torch.inference_mode"):
+        fit(model, SHOP, **HOW)
+
+
+def test_what_has_no_stages_takes_one_epoch_without_batches(tmp_path):
+    model = Popularity(SHOP.n_items)
+    trainer = Trainer(model, SHOP)
+    assert not trainer.learns and trainer.optimisers == {} and list(trainer.batches()) == [] and trainer.epoch == 1
+    model = Popularity(SHOP.n_items)
+    records = fit(model, SHOP, epochs=7, out=tmp_path / "run", progress=False)
+    assert len(records) == 1 and records[0].keys() == {"epoch", "valid", "seconds", "seconds_training"}
+    assert timeless(fit(Popularity(SHOP.n_items), SHOP, epochs=7, out=tmp_path / "run", resume=True, progress=False)) == timeless(records)
+
+
+@pytest.mark.parametrize("columns", [60, 80, 100, 300])
+def test_the_bar_fits_the_line(columns, monkeypatch, capsys):
+    "However many terms there are; where there is room they are all said."
+    shown = []
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr(module.tqdm, "set_postfix_str", lambda bar, text, refresh: shown.append(text))
+    fit(model_of(), SHOP, epochs=1, batch_size=8, progress=True)
+    assert shown and all(len("epoch 1/1") + 45 + len(text) <= max(columns, 54) for text in shown)
+    assert [("augmenters.R" in text, "loss" in text) for text in shown[-1:]] == [(columns == 300, columns > 60)]
