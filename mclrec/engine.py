@@ -81,7 +81,8 @@ class GroupedAttention(torch.autograd.Function):
     """Softmax attention inside each group.
 
     Q (Σ rows·queries, k), K (Σ rows·width, k), V (Σ rows·width, v) → (Σ rows·queries, v). `asking` and `groups` hold
-    the (rows, queries) and the (rows, width) of each group. Its scores, QKᵀ times `scale`, get `bias[k]` added; `keep[k]` is its dropout mask, unless `keep` is None.
+    the (rows, queries) and the (rows, width) of each group. Its scores, QKᵀ times `scale`, get `bias[k]` added;
+    `keep[k]` is its dropout mask, unless `keep` is None.
     """
     @staticmethod
     def forward(ctx, Q, K, V, asking, groups, scale, bias, keep):
