@@ -28,8 +28,8 @@ def test_both_menus_work_without_a_kernel(browser, stored):
     step = "document.getElementById('plot').data[5].text.at(-1)"
     for menu, label, where, want in ((0, "box: R", text, "The regularizer"), (1, "stage: 2: φ", step, "φ moves"), (0, "box: h", text, "as a vector")):
         page.locator(".updatemenu-header").nth(menu).click()
-        page.locator(".updatemenu-dropdown-button").filter(has_text=label).first.click()
-        page.wait_for_function(f"{where}.includes({want!r})", timeout=5000)
+        page.locator(".updatemenu-dropdown-button").get_by_text(label, exact=True).click()
+        page.wait_for_function(f"{where}.includes({want!r})", timeout=20_000)
     assert "φ moves" in page.evaluate(step), "choosing a box leaves the stage"
     page.close()
 
