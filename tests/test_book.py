@@ -93,7 +93,6 @@ LONGER = {
     ("05_a_model", "class Recommender(nn.Module):"): 67,
     ("10_meta_training", "class MCLRec(EncoderRecommender):"): 75,
     ("11_training", "class Trainer:"): 48,
-    ("28_coserec", "class TwoViews(SASRec):"): 41,
     ("52_runs", "class _Within(TorchFunctionMode):"): 47,
     ("60_explorables", "class Explorable:"): 50,
     ("60_explorables", '_LIBRARY = """'): 46,
@@ -147,13 +146,6 @@ def test_a_chapter_says_what_it_is_for_and_what_one_can_do_after_it(path):
     texts = cells(path, "markdown")
     assert all(re.search(rf"\*{word}", "\n".join(texts[:2])) for word in ("Goals", "You need", "Minutes")), "at the top: *Goals*, *You need*, *Minutes*"
     assert "You can now" in texts[-1], "at the end: what the reader can now do"
-
-
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
-def test_a_folded_cell_stands_under_a_text(path):
-    "Who sees only a folded cell's bar reads above it what it draws or does."
-    kinds = [(cell["cell_type"], bool(cell["metadata"].get("jupyter", {}).get("source_hidden"))) for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]]
-    assert all(folded is False or k and kinds[k - 1] != ("code", False) for k, (_, folded) in enumerate(kinds)), "a folded cell right under one that is not"
 
 
 def test_parts_one_and_two_are_read_in_six_minutes():
