@@ -44,7 +44,8 @@ DATA = "toy, beauty, sports, toys, yelp, or a file (.txt .inter .csv .tsv .json 
 def add_data(p):
     "The arguments that say which data."
     p.add_argument("data", metavar="DATA", help=DATA)
-    p.add_argument("--columns", type=columns, default={}, metavar="user=U,item=I,time=T", help="what the columns are called (time= for none)")
+    called = "what the columns are called (time= for none)"
+    p.add_argument("--columns", type=columns, default={}, metavar="user=U,item=I,time=T", help=called)
     core = "keep users and items with at least N actions (default 5; 0 keeps all)"
     p.add_argument("--core", type=int, default=5, metavar="N", help=core)
 
@@ -87,7 +88,8 @@ def parser():
     recommend = command("recommend", recommend_items, "the items that come next for a user, or after a history", run)
     who = recommend.add_mutually_exclusive_group(required=True)
     who.add_argument("--user", metavar="ID", help="a user of DATA")
-    who.add_argument("--history", metavar='"ID ID …"', help="item ids with blanks between, oldest first; or a JSON list of them; or @FILE, an id a line")
+    of = "item ids with blanks between, oldest first; or a JSON list of them; or @FILE, an id a line"
+    who.add_argument("--history", metavar='"ID ID …"', help=of)
     recommend.add_argument("-k", type=int, default=10, metavar="K", help="how many (default 10)")
     released = "MODEL.pth", "checkpoint", "the authors' released encoder"
     imported = command("import-official", import_official, "keep the authors' released encoder as a run", released, json=False)
@@ -134,8 +136,10 @@ def metrics_table(metrics):
 def show_models(args):
     from mclrec.registry import MODELS, model_class
     kinds = {name: model_class(name) for name in MODELS}
-    lines = [f"{name:<11} presets {', '.join(kind.PRESETS)}; {', '.join(f'{k}={v}' for k, v in kind.DEFAULTS.items()) or 'no settings'}" for name, kind in kinds.items()]
-    print_result(args, {name: {"presets": list(kind.PRESETS), "settings": kind.DEFAULTS} for name, kind in kinds.items()}, "\n".join(lines))
+    settings = lambda kind: ", ".join(f"{key}={value}" for key, value in kind.DEFAULTS.items()) or "no settings"
+    lines = [f"{name:<11} presets {', '.join(kind.PRESETS)}; {settings(kind)}" for name, kind in kinds.items()]
+    about = {name: {"presets": list(kind.PRESETS), "settings": kind.DEFAULTS} for name, kind in kinds.items()}
+    print_result(args, about, "\n".join(lines))
 
 # %% ../nbs/5_in_practice/53_command_line.ipynb #cbe7e6e0
 # What --set gives to training; the rest goes to the model.
@@ -188,6 +192,7 @@ def new_folder(data, model):
         except FileExistsError: continue
         return folder
 
+# %% ../nbs/5_in_practice/53_command_line.ipynb #8a86650a
 def train_model(args):
     import torch
     from mclrec.checks import check_settings
@@ -253,6 +258,7 @@ def import_official(args):
     save(load_official(args.checkpoint, data, args.heads), args.out)
     report(f"{args.out}: the released encoder for {data.n_items} items")
 
+# %% ../nbs/5_in_practice/53_command_line.ipynb #efc5007a
 def download_file(args):
     from mclrec.download import download
     print(download(args.name))
@@ -289,6 +295,7 @@ def run_command(argv):
     else: return run_checked(args)
     return 0
 
+# %% ../nbs/5_in_practice/53_command_line.ipynb #469c51f4
 def run_checked(args):
     "Run the command that was asked for; what the caller can mend ends in a sentence and 2."
     handler = logging.StreamHandler(sys.stderr)

@@ -102,11 +102,13 @@ def open_run(folder, config, trainer, best, resume):
         _check_same(folder, kept, config)
     trainer.run, trainer.kept = kept.get("checksums", {}).get("config", ""), ""
     device = trainer.model.device.type
-    logger.info("the run is kept in %s; training on %s", folder, f"the CPU, threads: {torch.get_num_threads()}" if device == "cpu" else device)
+    if device == "cpu": device = f"the CPU, threads: {torch.get_num_threads()}"
+    logger.info("the run is kept in %s; training on %s", folder, device)
     if resume and (folder / "state.safetensors").exists(): return _continue(folder, kept, trainer, best)
     if not resume or not (folder / "vocabulary.json").exists(): write_atomically(folder / "vocabulary.json", ids)
     return []                                                     # begun, or stopped within its first epoch
 
+# %% ../nbs/6_how_this_book_works/66_resuming.ipynb #995fab4f
 def _continue(folder, config, trainer, best):
     "Bring `trainer` and `best` to the end of the last epoch of the run in `folder`: the records so far."
     state, weights = folder / "state.safetensors", folder / "model.safetensors"
@@ -115,7 +117,8 @@ def _continue(folder, config, trainer, best):
     check_run(notes, config, state)
     restore_training(trainer, tensors, state)
     try: best.value, best.waited = float.fromhex(notes["best"]), int(notes["waited"])
-    except (KeyError, ValueError, OverflowError): raise InputError(f"{state}: does not say how good its best epoch was; restore it or train again.") from None
+    except (KeyError, ValueError, OverflowError):
+        raise InputError(f"{state}: does not say how good its best epoch was; restore it or train again.") from None
     if best.value > -math.inf:
         best.weights, noted = read_tensors(weights)
         check_run(noted, config, weights)
@@ -127,7 +130,8 @@ def _continue(folder, config, trainer, best):
 def _say_what_differs(before):
     "A word about what makes a resumed run differ from an uninterrupted one in the last digits."
     now = versions()
-    differs = [f"{key} {short(before[key])}, now {now[key]!r}" for key in ("torch", "threads", "machine") if key in before and before[key] != now[key]]
+    keys = [key for key in ("torch", "threads", "machine") if key in before and before[key] != now[key]]
+    differs = [f"{key} {short(before[key])}, now {now[key]!r}" for key in keys]
     if differs: logger.warning("the run was begun with %s: it goes on, but not to the same last digits.", " and ".join(differs))
 
 # %% ../nbs/6_how_this_book_works/66_resuming.ipynb #421377ed
