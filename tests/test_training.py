@@ -45,10 +45,10 @@ def test_an_epoch_sees_every_example_once():
     seen = []
 
     class Watching(SASRec):
-        def views(self, batch, targets, index):
+        def shared_inputs(self, batch, targets, index):
             for items, target in zip(batch.items.split(batch.lengths.tolist()), targets.tolist()):
                 seen.append((*items.tolist(), target))
-            return super().views(batch, targets, index)
+            return super().shared_inputs(batch, targets, index)
     trainer = Trainer(Watching(SHOP.n_items, **SMALL), SHOP, batch_size=32)
     examples = prefixes(SHOP, 6)
     expected = sorted(tuple(SHOP.items[s:e + 1].tolist()) for s, e in zip(examples.start, examples.end))
