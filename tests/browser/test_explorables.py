@@ -49,10 +49,10 @@ def test_a_slow_page_raises_no_error(open_notebook, slow):
     page.wait_for_timeout(3000)
     assert errors == []
     page.evaluate("jupyterapp.commands.execute('docmanager:save')")
-    page.wait_for_function("!jupyterapp.shell.currentWidget.context.model.dirty", timeout=60_000)
+    page.wait_for_function("!jupyterapp.shell.currentWidget.context.model.dirty", timeout=180_000)
     page.reload()
     notebook.ready()
-    page.locator(".mclrec-explorable").first.wait_for(timeout=60_000)
+    page.locator(".mclrec-explorable").first.wait_for(timeout=180_000)
     notebook.explorables()
     page.wait_for_timeout(3000)
     assert errors == []
