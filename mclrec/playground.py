@@ -10,6 +10,8 @@ import atexit
 import threading
 import weakref
 
+_OPEN = weakref.WeakSet()
+
 # %% ../nbs/2_the_method/14_playground.ipynb #3db00d26
 class Latest:
     """Does `work(value, wanted)` in a thread for the value asked for last.
@@ -111,8 +113,6 @@ def renew(playground, chosen, wanted):
     tell(1, "; ".join(f"{name}: {s.error}" for name, s in playground.sections.items() if s.error) or "ready")
 
 # %% ../nbs/2_the_method/14_playground.ipynb #3f57c5fa
-_OPEN = weakref.WeakSet()
-
 class Playground:
     """A page of sections that share a choice: with another, the stage and all sections are made anew, in a thread.
 
