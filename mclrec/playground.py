@@ -116,9 +116,8 @@ def renew(playground, chosen, wanted):
 class Playground:
     """A page of sections that share a choice: with another, the stage and all sections are made anew, in a thread.
 
-    `prepare(tick, **chosen)` makes the stage; `chosen` has one of the values that `grid` gives each argument, at first
-    the first of each. It calls `tick(share)` as it goes, share from 0 to 1, and should give up and return None when
-    that returns False. `stage` is the one the sections show.
+    `prepare(tick, **chosen)` makes the `stage` for one value of `grid` an argument, at first the first of each.
+    It calls `tick(share)` as it goes, share from 0 to 1, and returns None once that returns False.
     """
     def __init__(self, prepare, **grid):
         import ipywidgets as widgets
