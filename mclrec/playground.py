@@ -10,6 +10,8 @@ import atexit
 import threading
 import weakref
 
+_OPEN = weakref.WeakSet()
+
 # %% ../nbs/2_the_method/14_playground.ipynb #3db00d26
 class Latest:
     """Does `work(value, wanted)` in a thread for the value asked for last.
@@ -111,14 +113,11 @@ def renew(playground, chosen, wanted):
     tell(1, "; ".join(f"{name}: {s.error}" for name, s in playground.sections.items() if s.error) or "ready")
 
 # %% ../nbs/2_the_method/14_playground.ipynb #3f57c5fa
-_OPEN = weakref.WeakSet()
-
 class Playground:
     """A page of sections that share a choice: with another, the stage and all sections are made anew, in a thread.
 
-    `prepare(tick, **chosen)` makes the stage; `chosen` has one of the values that `grid` gives each argument, at first
-    the first of each. It calls `tick(share)` as it goes, share from 0 to 1, and should give up and return None when
-    that returns False. `stage` is the one the sections show.
+    `prepare(tick, **chosen)` makes the `stage` for one value of `grid` an argument, at first the first of each.
+    It calls `tick(share)` as it goes, share from 0 to 1, and returns None once that returns False.
     """
     def __init__(self, prepare, **grid):
         import ipywidgets as widgets
