@@ -41,7 +41,7 @@ test-python: $(READY)
 
 quick: check
 	@$(ACTIVE) python .ci/test_notebooks.py --changed
-	@$(ACTIVE) python -m pytest --quick -q $(ARGS)
+	@$(ACTIVE) python -m pytest --quick --numprocesses=2 -q $(ARGS)
 
 export: $(READY)
 	$(BIN)/nbdev_export

@@ -43,6 +43,9 @@ def address(process):
 def main(more):
     print("Starting JupyterLab; its first page takes some seconds.", flush=True)
     quiet = [] if any(word.startswith(("--debug", "--log-level")) for word in more) else ["--log-level=WARN"]
+    # Whoever started us, Ctrl-C and a request to end mean the same: close the book.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     # A session of its own, so that Ctrl-C comes to us alone and JupyterLab asks nothing back.
     lab = subprocess.Popen(command([*quiet, *more]), cwd=root, stdin=subprocess.DEVNULL, start_new_session=True)
     try:

@@ -22,6 +22,8 @@ def text_of(value):
 
 
 def from_root(markdown):
+    # GitHub writes the address of a heading in small letters, Jupyter as it stands.
+    markdown = re.sub(r"(\]\()(#[^)\s]+)", lambda m: m[1] + m[2].lower(), markdown)
     return link.sub(lambda m: m[1] + posixpath.normpath(posixpath.join("nbs", m[2])), markdown)
 
 

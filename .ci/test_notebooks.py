@@ -2,14 +2,20 @@
 
     python .ci/test_notebooks.py                    all of them
     python .ci/test_notebooks.py nbs/2_the_method   a folder, or single notebooks
-    python .ci/test_notebooks.py --changed          those that differ from the last commit, and those of modules that do
+    python .ci/test_notebooks.py --changed          those that differ from the last commit
+    python .ci/test_notebooks.py --still            those without a figure to move: the others are run by tests/browser/test_chapters.py, from
+                                                    top to bottom as here, and CI need not run them twice
+    python .ci/test_notebooks.py --setting default  on kernels that are not this processor's own, see SETTINGS; `today`: by turns, by the date
 
 The checks are nbdev's: each notebook goes to `nbdev.test.test_nb`, which runs every cell that `settings.ini` does not leave out (`#| slow`).
 """
 import argparse
 import contextlib
+import datetime
 import io
+import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -19,7 +25,16 @@ from pathlib import Path
 
 root = Path(__file__).resolve().parents[1]
 WORKERS = 2  # with one thread each: more of either makes torch's threads fight over the cores
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Arithmetic that differs from this machine's in the last digits: an assertion that holds only here is not true. The order of sets and of dicts'
+# hashes is another one in every process anyhow (PYTHONHASHSEED is random unless somebody sets it).
+SETTINGS = {
+    "native": {},
+    "default": {"ATEN_CPU_CAPABILITY": "default"},
+    "avx2": {"ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2", "ONEDNN_MAX_CPU_ISA": "AVX2"},
+    "threads": {"OMP_NUM_THREADS": "2"},
+}
+MOVES = re.compile(r"^(?!\s*(?:def|class) ).*\b(explorable|LiveTrainer|live_trainer)\(", re.M)  # what puts something to move on the page
 
 
 def notebooks(names):
@@ -38,6 +53,21 @@ def changed():
     names = subprocess.run(["git", "status", "--porcelain", "-z", "-uall", "--", "nbs"], cwd=root, capture_output=True, text=True, check=True).stdout
     paths = [root / entry[3:] for entry in names.split("\0") if entry.endswith(".ipynb")]
     return [str(p) for p in paths if p.exists()]
+
+
+def moves(path):
+    "Whether a notebook shows something to move."
+    cells = json.loads(Path(path).read_text(encoding="utf-8"))["cells"]
+    return any(MOVES.search("".join(cell["source"])) for cell in cells if cell["cell_type"] == "code")
+
+
+def todays(date=None):
+    "The name of the setting whose turn it is: one a day, and none that is what this machine does by itself."
+    import torch
+
+    own = torch.backends.cpu.get_cpu_capability().lower()
+    others = [name for name in SETTINGS if name not in ("native", own)]
+    return others[(date or datetime.date.today()).toordinal() % len(others)]
 
 
 def test(path):
@@ -61,11 +91,14 @@ def name(path):
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
 
 
-def run(paths):
+def run(paths, setting="native"):
     "Test them, a line each as they are done; the failed ones with what they said."
     begun, failed, times = time.perf_counter(), {}, {}
-    print(f"The checks of {len(paths)} notebooks, {min(WORKERS, len(paths))} at a time:", flush=True)
-    pool = ProcessPoolExecutor(WORKERS, mp_context=get_context("spawn"))
+    os.environ.update({"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")} | SETTINGS[setting])
+    workers = 1 if os.environ["OMP_NUM_THREADS"] != "1" else min(WORKERS, len(paths))
+    how = ", ".join(f"{key}={value}" for key, value in SETTINGS[setting].items())
+    print(f"The checks of {len(paths)} notebooks, {workers} at a time{' with ' + how if how else ''}:", flush=True)
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
     try:
         jobs = {pool.submit(test, path): path for path in sorted(paths, key=cost, reverse=True)}
         for count, job in enumerate(as_completed(jobs), 1):
@@ -96,11 +129,14 @@ def main():
     parser = argparse.ArgumentParser(description="Run the notebooks' own checks.")
     parser.add_argument("names", nargs="*", help="notebooks or folders; all if none is given")
     parser.add_argument("--changed", action="store_true", help="those that differ from the last commit")
+    parser.add_argument("--still", action="store_true", help="those without a figure to move")
+    parser.add_argument("--setting", choices=[*SETTINGS, "today"], default="native", help="which kernels and how many threads")
     given = parser.parse_args()
     names = given.names + (changed() if given.changed else [])
     if given.changed and not names:
         return print("No notebook differs from the last commit.")
-    if failed := run(notebooks(names)):
+    paths = [path for path in notebooks(names) if not (given.still and moves(path))]
+    if failed := run(paths, todays() if given.setting == "today" else given.setting):
         sys.exit("Failed: " + ", ".join(map(name, failed)))
 
 

@@ -20,9 +20,9 @@ class InputError(ValueError):
     "Something the caller can mend, said in one sentence: what is wrong, where, and the remedy. Cut to 499 characters, without control characters."
     def __init__(self, message=""): super().__init__(sentence(message))
 
-# %% ../nbs/6_how_this_book_works/65_errors_and_checks.ipynb #581cc155
+# %% ../nbs/6_how_this_book_works/65_errors_and_checks.ipynb #84ae3288
 def plain(value, kind: type):
-    """`value` as a plain `bool`, `int`, `float` or `str`, which of them `kind` says. NumPy's numbers are numbers, `True` is none.
+    """`value` as a plain `kind`: bool, int, float or str. NumPy's numbers are numbers, `True` is none.
 
     Raises `TypeError` if it is something else: a fraction is no `int`, and a text is no number.
     """
@@ -32,10 +32,10 @@ def plain(value, kind: type):
     if kind is str and isinstance(value, str): return str(value)
     raise TypeError(f"{value!r} is no {kind.__name__}")
 
-# %% ../nbs/6_how_this_book_works/65_errors_and_checks.ipynb #58128b31
+# %% ../nbs/6_how_this_book_works/65_errors_and_checks.ipynb #2943b4a3
 @dataclass(frozen=True)
 class Range:
-    "The numbers from `low` to `high`, None for without end; `open_low`, `open_high`: without the end itself. Never NaN, never ∞."
+    """The numbers from `low` to `high`, never NaN or ∞. None: no limit. `open_low`, `open_high`: the limit itself is out."""
     low: float | None = None
     high: float | None = None
     open_low: bool = False
@@ -56,7 +56,9 @@ class Range:
 
 class OneOf(tuple):
     "The values that are allowed: `OneOf((2, 3))`."
-    def __str__(self): return " or ".join([", ".join(map(repr, self[:-1])), repr(self[-1])] if self[1:] else map(repr, self))
+    def __str__(self):
+        *first, last = map(repr, self)
+        return f"{', '.join(first)} or {last}" if first else last
 
 # %% ../nbs/6_how_this_book_works/65_errors_and_checks.ipynb #a0e05ae6
 MAX_SIZE = 100_000
@@ -72,7 +74,8 @@ def _setting(model, name, value):
     if name not in model.DEFAULTS:
         raise InputError(f"{model.name} has no setting {short(name)}; it has {', '.join(model.DEFAULTS) or 'none'}.")
     default = model.DEFAULTS[name]
-    if value is None and None in (default, *(preset.get(name, default) for preset in model.PRESETS.values())): return None
+    presets = (preset.get(name, default) for preset in model.PRESETS.values())
+    if value is None and None in (default, *presets): return None
     kind = float if default is None else type(default)
     try: value = plain(value, kind)
     except (TypeError, OverflowError):
@@ -83,7 +86,7 @@ def _setting(model, name, value):
     if limits is not None and value not in limits: raise InputError(f"{name}={short(value)} must be {limits}.")
     return value
 
-# %% ../nbs/6_how_this_book_works/65_errors_and_checks.ipynb #54073bb9
+# %% ../nbs/6_how_this_book_works/65_errors_and_checks.ipynb #7089dd30
 def check_number(name: str, value, kind: type = int, limits: Range = Range()):
     "An argument as a plain number of its kind. Raises `InputError` if it is none, or not within `limits`."
     try: number = plain(value, kind)
@@ -100,7 +103,7 @@ def check_seed(seed) -> int:
     except InputError: raise InputError(f"seed={short(seed)} must be a whole number, 0 or more and below 2⁶³.") from None
 
 def check_arguments(model, n_items, preset, seed) -> tuple[int, int]:
-    "The number of items and the seed as plain numbers. Raises `InputError` for what no model of this kind can be made of."
+    "The number of items and the seed as plain numbers. Raises `InputError` for what no such model can be made of."
     if not (isinstance(preset, str) and preset in model.PRESETS):
         known = " or ".join(map(repr, model.PRESETS))
         raise InputError(f"preset {short(preset)} is unknown to {model.name}: choose {known}.")

@@ -58,7 +58,7 @@ def apply_mask(x, mask):
     return x if mask is None else x * mask
 
 def after_attention(block, x, attended, mask_a=None, mask_y=None):
-    "What a block does after attention: its input x and what attention gathered, both (…, d), and the dropout masks → y (…, d)."
+    "What a block does after attention: its input x, what attention gathered, both (…, d), dropout masks → y (…, d)."
     a = block.norm_a(x + apply_mask(block.O(attended), mask_a))
     return block.norm_y(a + apply_mask(block.W2(F.gelu(block.W1(a))), mask_y))
 
@@ -66,8 +66,8 @@ def after_attention(block, x, attended, mask_a=None, mask_y=None):
 class Encoder(nn.Module):
     """f_θ of §2.2: the last `n` items of a history → the vector h ∈ R^d of its last position (Eq. 2).
 
-    Defaults are the paper's (§4.1.4) and, where it is silent, the released code's: post-norm blocks, GELU, `inner` = 4d,
-    dropout on embeddings, block outputs (`dropout`) and attention probabilities (`attention_dropout`).
+    Defaults are the paper's (§4.1.4) and, where it is silent, the released code's: post-norm blocks, GELU,
+    `inner` = 4d, dropout on embeddings, block outputs (`dropout`) and attention probabilities (`attention_dropout`).
     `causal=False` lets every position look both ways. `generator` draws the dropout masks.
     Item number 0 inside a sequence is read as a gap: it keeps its place but nobody attends to it.
     """
@@ -107,9 +107,9 @@ class Encoder(nn.Module):
         return self.after_attention(block, x, attended, self.dropout_mask(x), self.dropout_mask(x))
 
     def forward(self, batch, every=False):
-        """The vectors of `Sequences`, none longer than `n`: (B, d), those of the last positions; with `every` (T, d), one per item.
+        """The vectors of `Sequences`, none longer than `n`.
 
-        Only a GPU, where small tables are slow, computes padding.
+        (B, d), those of the last positions; with `every` (T, d), one per item. Only a GPU, where small tables are slow, computes padding.
         """
         return (ragged if batch.items.device.type == "cpu" else padded)(self, batch, every)
 

@@ -47,7 +47,7 @@ def keep_mask(shape, p, generator, dtype=torch.float32):
 WIDTHS = (*range(1, 9), 10, 12, 14, 16, 20, 24, 32, 40, 50, 64, 80, 100, 128, 160, 200, 256)
 
 class Layout(NamedTuple):
-    """How a ragged batch lies in slots: sequences sorted by width, each group a (rows, width) table, one after the other.
+    """How a ragged batch lies in slots: sequences sorted by width, each group a (rows, width) table.
 
     `order` (B,): the sequences as sorted. `groups`: (rows, width) of each table in turn.
     `source` (S,): the item behind each slot. `real` (S,): False where a slot only fills its row.
@@ -78,10 +78,10 @@ def tables(x, shapes):
     return [t.view(*shape, -1) for t, shape in zip(x.split([rows * width for rows, width in shapes]), shapes)]
 
 class GroupedAttention(torch.autograd.Function):
-    """Softmax attention inside each group: Q (Σ rows·queries, k), K (Σ rows·width, k), V (Σ rows·width, v) → (Σ rows·queries, v).
+    """Softmax attention inside each group.
 
-    `asking` and `groups` hold the (rows, queries) and the (rows, width) of each group. Its scores, QKᵀ times `scale`, get
-    `bias[k]` added; `keep[k]` is its dropout mask, unless `keep` is None.
+    Q (Σ rows·queries, k), K (Σ rows·width, k), V (Σ rows·width, v) → (Σ rows·queries, v). `asking` and `groups` hold
+    the (rows, queries) and the (rows, width) of each group. Its scores, QKᵀ times `scale`, get `bias[k]` added; `keep[k]` is its dropout mask, unless `keep` is None.
     """
     @staticmethod
     def forward(ctx, Q, K, V, asking, groups, scale, bias, keep):
@@ -137,7 +137,8 @@ def attend_from_last(block, x, last, groups, heads, bias, keep):
 def score_masks(unseen, causal, gaps):
     """What is added to the scores of each group: -∞ where a position would look ahead, -10⁴ where nobody looks.
 
-    `unseen`: per group (rows, 1, width), -10⁴ at item 0. Without `gaps` a causal encoder never meets them: fillers come last.
+    `unseen`: per group (rows, 1, width), -10⁴ at item 0. Without `gaps` a causal encoder never meets them, for
+    fillers come last.
     """
     for table in unseen:
         width = table.shape[-1]
@@ -153,9 +154,10 @@ def attention_masks(encoder, shapes, dtype):
 
 # %% ../nbs/6_how_this_book_works/62_the_engine.ipynb #736cd3ce
 def ragged(encoder, batch, every=False):
-    """What an `Encoder` computes, without padding: groups of equal length are tables, the last block answers where it is read.
+    """What an `Encoder` computes, without padding: a table for each group, the last block only where it is read.
 
-    `batch`: `Sequences`, none longer than `encoder.n`. Returns (B, d), the last vectors; with `every` (T, d), one per item.
+    `batch`: `Sequences`, none longer than `encoder.n`. Returns (B, d), the last vectors; with `every` (T, d), one
+    per item.
     """
     plan, heads = layout(batch.lengths, encoder.widths), encoder.heads
     items = torch.where(plan.real, batch.items[plan.source], 0)
@@ -179,7 +181,7 @@ def ragged(encoder, batch, every=False):
 CHUNK = 2048         # candidates at a time
 
 class FusedCrossEntropy(torch.autograd.Function):
-    "The mean of -log softmax(h Wᵀ)[g] with its gradients; no more than `budget` scores are held. `ranking.cross_entropy` calls it."
+    "The mean of -log softmax(h Wᵀ)[g] with its gradients; no more than `budget` scores are held at once."
     @staticmethod
     def forward(ctx, h, W, g, budget):
         B, kept = len(h), []

@@ -28,9 +28,9 @@ def user_numbers(model, ids):
 class Translated:
     """`data` in the numbers of `model`.
 
-    `number` (actions,): the model's number of each action, 0 for an item it does not know. `items`: the known ones of these.
+    `number` (actions,): the model's number of each action, 0 for an item it does not know. `items`: the known ones.
     `place` (actions + 1,): how many known actions come before each place, so old places → new.
-    `users` (users,): as in `user_numbers`. Raises `InputError` if an untrained model was made for another number of items.
+    `users` (users,): as in `user_numbers`. Raises `InputError` if an untrained model has another number of items.
     """
     def __init__(self, model, data):
         vocabulary = model.vocabulary if model.vocabulary is not None else data.item_ids

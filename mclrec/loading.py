@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MAX_LINE', 'MAX_GROWTH', 'SMALL', 'USER', 'ITEM', 'TIME', 'MAX_ROWS', 'READERS', 'NAMES', 'NOTHING', 'at_hand',
-           'is_available', 'load']
+           'check_source', 'is_available', 'load']
 
 # %% ../nbs/5_in_practice/50_your_data.ipynb #81127606
 import csv
@@ -503,12 +503,16 @@ def _check_file(path):
     if stat.S_ISDIR(kind): raise InputError(f"{path} is a folder; give the file in it.")
     if not stat.S_ISREG(kind): raise InputError(f"{path}: no ordinary file but a pipe or a device; copy what it gives into a file.")
 
+def check_source(source):
+    "Raises `InputError` for a text that is neither the name of a data set nor the path of something that can be read."
+    if source in NAMES: return
+    if re.match(r"\w+://", source): raise InputError(f"{source}: an address, not a file; download it first and give the file.")
+    path = Path(source).expanduser()
+    if not (path.is_dir() and _parts(path)): _check_file(path)
+
 def _read_file(path, columns):
     "The actions of the file `path`, whatever its format."
-    if path.is_dir() and _parts(path): read = _read_parquet
-    else:
-        _check_file(path)
-        read = READERS.get(_suffix(path))
+    read = _read_parquet if path.is_dir() else READERS.get(_suffix(path))
     if read is None:
         raise InputError(f"{path}: its ending {short(path.suffix)} is none of {', '.join(READERS)} (or one of them and .gz); "
                          "name it after its format.")
@@ -564,9 +568,8 @@ def load(source, user: str | None = None, item: str | None = None, time: str | N
     if isinstance(source, str) and source in NAMES:
         if any(columns): raise InputError(f"{source}: a registered data set has no columns to name; leave out user, item and time.")
         rows, name = _read_registered(source), source
-    elif isinstance(source, str) and re.match(r"\w+://", source):
-        raise InputError(f"{source}: an address, not a file; download it first and give the file.")
     elif isinstance(source, (str, os.PathLike)):
+        check_source(os.fspath(source))
         path = Path(source).expanduser()
         rows, name = _read_file(path, columns), (path.with_suffix("") if path.suffix.lower() == ".gz" else path).stem
     elif hasattr(source, "columns"): rows = _read_frame(source, columns)

@@ -21,7 +21,8 @@ def plain_cross_entropy(h, W, g):
 def cross_entropy(h, W, g, budget=2**25):
     """Eq. 3 with logits, averaged over the batch, its gradients made in the same pass.
 
-    `h` (B, d), candidates `W` (C, d), `g` (B,) the row of `W` that came next. No more than `budget` scores are held at once.
+    `h` (B, d), candidates `W` (C, d), `g` (B,) the row of `W` that came next. No more than `budget` scores are
+    held at once.
     """
     return FusedCrossEntropy.apply(h, W, g, budget)
 
@@ -42,13 +43,13 @@ def rank(scores, target, seen=None):
 
 # %% ../nbs/1_the_problem/04_ranking.ipynb #6e7c3b52
 def metrics(ranks: torch.Tensor, ks=(5, 10, 20)) -> dict[str, float]:
-    "HR@k, NDCG@k and MRR@k, shares of 1, of the ranks (U,) of one right answer each, averaged over people: a dict, HR first."
+    "HR@k, NDCG@k and MRR@k, shares of 1, of the ranks (U,) of one right answer each, averaged: a dict, HR first."
     rank = ranks.double()
     gain = {"HR": torch.ones_like(rank), "NDCG": 1 / torch.log2(rank + 1), "MRR": 1 / rank}
     return {f"{name}@{k}": (g * (rank <= k)).mean().item() for name, g in gain.items() for k in ks}
 
 # %% ../nbs/1_the_problem/04_ranking.ipynb #1d8ab444
 def top_k(scores, k):
-    "The k highest scores of each row, highest first, and their columns; equal ones by column. (B, items) → twice (B, k)."
+    "The k highest scores of each row (B, items), highest first, and their columns; equal ones by column: twice (B, k)."
     value, column = torch.sort(scores, dim=1, descending=True, stable=True)
     return value[:, :k], column[:, :k]

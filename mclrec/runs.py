@@ -29,7 +29,7 @@ from .checks import InputError
 from .data import Interactions
 from .files import (OBJECT, TEXT, beside, cannot_write, check_file, clear_up, digest, exchange, fits, json_bytes, leftovers, parse_json,
                           read_bytes, read_json, sync_folder, whole, write_atomically, write_json)
-from .model import Recommender, log
+from .model import Recommender, logger
 from .words import reason, short
 
 write_whole = write_atomically            # its former name
@@ -116,7 +116,7 @@ def read_config(folder) -> dict:
     config = read_json(path)
     fits(config, CONFIG, path)
     for part, description in PARTS.items(): fits(config.get(part, {}), description, path) if part in config else None
-    if "checksums" not in config: log.warning("%s: an earlier version wrote it, without checksums; damage may go unseen.", folder)
+    if "checksums" not in config: logger.warning("%s: an earlier version wrote it, without checksums; damage may go unseen.", folder)
     elif config["checksums"]["config"] != _own_digest(config):
         raise InputError(f"{path}: its checksum differs; it was changed or damaged, restore it or train again.")
     return config
@@ -185,7 +185,7 @@ def _finish_save(folder):
     if there and not folder.exists():
         try:
             there[0].rename(folder)
-            log.info("%s: a save that was interrupted is finished", folder)
+            logger.info("%s: a save that was interrupted is finished", folder)
         except OSError: return
     clear_up(folder.parent, folder.name)
 
@@ -324,6 +324,6 @@ def load_official(path, data: Interactions, heads: int = 2) -> Recommender:
     try: state = {name: torch.cat([tensors[part] for part in official_name(name)]) for name in model.encoder.state_dict()}
     except (KeyError, TypeError, RuntimeError) as e: raise InputError(no_checkpoint.format(f"{type(e).__name__}: {reason(e)}")) from None
     set_weights(model.encoder, state, path, "an encoder of " + ", ".join(f"{key}={value}" for key, value in sizes.items()))
-    log.info("the released encoder: %s, heads=%d", ", ".join(f"{key}={value}" for key, value in sizes.items()), heads)
+    logger.info("the released encoder: %s, heads=%d", ", ".join(f"{key}={value}" for key, value in sizes.items()), heads)
     model.prepare(data)
     return model.eval()

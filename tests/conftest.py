@@ -2,6 +2,7 @@
 
 A test that needs Chromium or the real data is skipped on a machine without them, and the summary says why.
 With CI=true nothing may be missing: there every skip, for whatever reason, is a failure.
+With --quick (`make quick`) the modules that train, call the command or open a browser are left out.
 """
 import os
 import shutil
@@ -20,6 +21,21 @@ IN_CI = os.environ.get("CI") == "true"
 # Examples in a fixed order and without a clock: a slow machine is no reason to fail, a green run stays green.
 settings.register_profile("mclrec", deadline=None, derandomize=True)
 settings.load_profile("mclrec")
+
+
+# What takes minutes: it trains models, starts the command or a browser. A new module is quick until it is named here.
+SLOW = ("browser/", "test_cli", "test_contrast_and_cloze", "test_download", "test_every_model", "test_experiments", "test_live", "test_plain_rivals",
+        "test_playground", "test_runs", "test_training", "test_two_views", "test_views")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--quick", action="store_true", help="leave out what trains, calls the command or opens a browser")
+
+
+def pytest_ignore_collect(collection_path, config):
+    if config.getoption("--quick") and collection_path.is_relative_to(ROOT / "tests"):
+        name = collection_path.relative_to(ROOT / "tests").as_posix() + ("/" if collection_path.is_dir() else "")
+        return True if name.startswith(SLOW) else None
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,12 +1,11 @@
 """What every chapter promises its reader, looked for in the notebooks as they are."""
-import ast
 import json
 import re
 from pathlib import Path
 
 import pytest
 from ledger import headings, source
-from outputs import measured
+from outputs import PLOTLY, measured
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted(p for p in ROOT.glob("nbs/**/*.ipynb") if ".ipynb_checkpoints" not in p.parts)
@@ -87,33 +86,74 @@ def test_formulas_close(path):
     assert [f for text in cells(path, "markdown") for f in unbalanced(text)] == []
 
 
-def length(code):
-    "Lines of a cell, where a class, which is not cut in two, counts only for what it has above eighty."
-    try:
-        tree = ast.parse(code)
-    except SyntaxError:  # a cell that shows one
-        return len(code.splitlines())
-    classes = [node.end_lineno - node.lineno + 1 for node in tree.body if isinstance(node, ast.ClassDef)]
-    return len(code.splitlines()) - sum(min(lines, 80) for lines in classes[:1])
+LINES, WIDTH = 40, 140  # of a cell, of a line of code: what a projector shows whole, and CONTRIBUTING says
+# Cells of one class that are longer for now, by their chapter and first line, and no longer than this.
+LONGER = {
+    ("03_encoder", "class Encoder(nn.Module):"): 50,
+    ("05_a_model", "class Recommender(nn.Module):"): 67,
+    ("10_meta_training", "class MCLRec(EncoderRecommender):"): 75,
+    ("11_training", "class Trainer:"): 48,
+    ("28_coserec", "class TwoViews(SASRec):"): 41,
+    ("52_runs", "class _Within(TorchFunctionMode):"): 47,
+    ("60_explorables", "class Explorable:"): 50,
+    ("60_explorables", '_LIBRARY = """'): 46,
+    ("61_the_live_trainer", "class AdjustableRun:"): 79,
+    ("61_the_live_trainer", "class LiveTrainer:"): 76,
+}
+
+
+def first_line(code):
+    "What a cell begins with, after nbdev's directives."
+    return next((line for line in code.splitlines() if line.strip() and not line.startswith("#|")), "")
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
 def test_no_cell_is_a_wall_of_code(path):
-    long = {code.splitlines()[0]: length(code) for code in cells(path, "code") if length(code) > 40}
-    assert long == {}, "cells of more than 40 lines, by their first line"
+    long = {(path.stem, first_line(code)): len(code.splitlines()) for code in cells(path, "code") if len(code.splitlines()) > LINES}
+    assert {cell: lines for cell, lines in long.items() if lines > LONGER.get(cell, LINES)} == {}, f"cells of more than {LINES} lines, by their first"
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
 def test_no_line_of_code_runs_out_of_the_page(path):
-    wide = [line for code in cells(path, "code") for line in code.splitlines() if len(line) > 140]
-    assert wide == [], "lines of more than 140 characters, which a classroom's projector does not show whole"
+    wide = [line for code in cells(path, "code") for line in code.splitlines() if len(line) > WIDTH]
+    assert wide == [], f"lines of more than {WIDTH} characters, which a classroom's projector does not show whole"
 
 
-@pytest.mark.parametrize("code, lines", [
-    ("a = 1\n" * 41, 41), ("class A:\n" + "    a = 1\n" * 60, 0), ("class A:\n" + "    a = 1\n" * 99, 20), ("b = 2\n" * 30 + "class A:\n    a = 1\n", 30),
-])
-def test_what_counts_as_a_wall_of_code(code, lines):
-    assert length(code) == lines
+def figures_first(path):
+    "Visible lines of code above a chapter's first figure."
+    lines = 0
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        if cell["cell_type"] == "code":
+            if any(PLOTLY in out.get("data", {}) for out in cell.get("outputs", [])):
+                return lines
+            if not cell["metadata"].get("jupyter", {}).get("source_hidden"):
+                lines += len([line for line in source(cell).splitlines() if line.strip() and not line.startswith("#|")])
+    return lines
+
+
+def test_what_is_listed_as_longer_is():
+    "So that the list shrinks with the cells."
+    now = {(path.stem, first_line(code)): len(code.splitlines()) for path in NOTEBOOKS for code in cells(path, "code")}
+    assert {cell: now.get(cell) for cell, lines in LONGER.items() if now.get(cell, 0) <= LINES} == {}, "no longer longer, or gone: take it off the list"
+
+
+@pytest.mark.parametrize("path", TAUGHT, ids=name)
+def test_a_figure_comes_before_much_code(path):
+    assert figures_first(path) <= 60, "visible lines of code above the first figure: fold cells of machinery (metadata.jupyter.source_hidden)"
+
+
+@pytest.mark.parametrize("path", TAUGHT, ids=name)
+def test_a_chapter_says_what_it_is_for_and_what_one_can_do_after_it(path):
+    texts = cells(path, "markdown")
+    assert all(re.search(rf"\*{word}", "\n".join(texts[:2])) for word in ("Goals", "You need", "Minutes")), "at the top: *Goals*, *You need*, *Minutes*"
+    assert "You can now" in texts[-1], "at the end: what the reader can now do"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
+def test_a_folded_cell_stands_under_a_text(path):
+    "Who sees only a folded cell's bar reads above it what it draws or does."
+    kinds = [(cell["cell_type"], bool(cell["metadata"].get("jupyter", {}).get("source_hidden"))) for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]]
+    assert all(folded is False or k and kinds[k - 1] != ("code", False) for k, (_, folded) in enumerate(kinds)), "a folded cell right under one that is not"
 
 
 def test_parts_one_and_two_are_read_in_six_minutes():

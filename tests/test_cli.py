@@ -117,7 +117,7 @@ def run(trained, tmp_path):
     return Path(shutil.copytree(trained[0], tmp_path / "run"))
 
 
-MESSAGE = re.compile(r"mclrec: ([\w.-]+: \d+ users, \d+ items, |\w+, preset \w+: |toy is small: |\d+ of \d+ (actions|items) )|epoch \d+/\d+|\s*$")
+MESSAGE = re.compile(r"mclrec: ([\w.-]+: \d+ users, \d+ items, |[\w.-]+: users from |\w+, preset \w+: |toy is small: |the run is kept in |the released encoder: |\d+ of \d+ (actions|items) )|epoch \d+/\d+|\s*$")
 
 
 def sentences(err):
@@ -171,7 +171,7 @@ def test_the_installed_command_from_training_to_advice(tmp_path):
         done = subprocess.run([Path(sys.executable).with_name("mclrec"), *argv], cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == code and "Traceback" not in done.stderr, done
         return done.stdout, done.stderr
-    assert command("data", "toy")[0] == "1000 users, 300 items, 8847 actions, 8.85 on average, 97.05% sparse\n"
+    assert command("data", "toy")[0] == "1000 users, 300 items, 8847 actions, 8.85 on average, 97.25% sparse\n"
     out, _ = command("train", "toy", "--out", "t", "--epochs", "1", "--set", "d=8", "--set", "layers=1", "--set", "n=10", "--set", "batch_size=1024")
     assert re.match(r"1 epochs?\. Test, seen items in:\nHR@5 0\.\d{4}", out)
     out, err = command("recommend", "t", "toy", "--user", "1", "-k", "3")

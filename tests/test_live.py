@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from mclrec.data import InputError, from_rows
-from mclrec.live import _RUNS, CHOICES, FOLLOWS, VALUES, LiveRun, LiveTrainer, check_value, curve, curves_figure, losses_of, said, some_of
+from mclrec.live import _RUNS, AUTO_GAMMA, CHOICES, VALUES, LiveRun, LiveTrainer, check_value, curve, curves_figure, losses_of, setting_label, some_of, status_line
 from mclrec.meta import MCLRec
 from mclrec.model import evaluate
 from mclrec.training import Trainer
@@ -210,6 +210,21 @@ def test_joint_and_back_keeps_what_adam_knows():
     assert losses(steps(run, 2)) == undisturbed
 
 
+def test_the_status_says_what_a_change_will_do_and_when():
+    run = run_of()
+    assert status_line(run) == "ready · batch 0"
+    run.set("joint", True)
+    run.set("preset", "paper")
+    assert status_line(run) == "ready · batch 0 · <b>joint, preset = paper</b>: the run will start with this"
+    steps(run, 1)
+    assert "<b>" not in status_line(run)
+    run.set("beta", .4)
+    run.set("share", True)
+    assert status_line(run).endswith("<b>β = 0.4</b>: from the next batch on · <b>one augmenter</b>: applies to the next run, press ↺ restart")
+    steps(run, 1)
+    assert status_line(run).endswith("a batch · <b>one augmenter</b>: applies to the next run, press ↺ restart")
+
+
 def test_what_needs_a_new_model_waits_for_a_reset():
     run = run_of()
     run.set("preset", "paper")
@@ -292,7 +307,7 @@ def test_long_runs_stay_small():
 
 
 def test_every_value_has_words():
-    assert {said(name, v) for name, values in CHOICES.items() for v in values} >= {"β = 0.4", "joint", "R off", "preset = paper", "γ = 0.1 β", "one augmenter", "batch size = 64"}
+    assert {setting_label(name, v) for name, values in CHOICES.items() for v in values} >= {"β = 0.4", "joint", "R off", "preset = paper", "γ = 0.1 β", "one augmenter", "batch size = 64"}
     assert CHOICES.keys() == VALUES.keys() and all(v in CHOICES[name] for name, v in VALUES.items() if v is not None)
 
 
@@ -329,8 +344,8 @@ def test_the_buttons_and_controls_drive_the_run():
     for name, made in live.controls.items():
         for value in [v for _, v in made.options]:
             made.value = value
-            assert live.run.values[name] == (None if value == FOLLOWS else value)
-    assert "from the next reset on: preset = paper, one augmenter" in live.status.value
+            assert live.run.values[name] == (None if value == AUTO_GAMMA else value)
+    assert "<b>preset = paper, one augmenter</b>: applies to the next run, press ↺ restart" in live.status.value
     live.buttons["step"].click()
     assert live.run.wait(30)
     until(lambda: len(traces(live)[0]["x"]) == len(live.run.history))
@@ -375,3 +390,11 @@ def test_it_shows_itself_with_and_without_a_kernel():
 def test_the_library_needs_no_widgets_to_have_a_live_run():
     code = "import sys; sys.modules.update(ipywidgets=None, plotly=None, anywidget=None); import mclrec.live"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_every_control_has_one_kind_of_label_on_one_grid():
+    live = trainer_of()
+    grid = live.box.children[1]
+    assert "mclrec-controls" in grid._dom_classes and list(grid.children) == list(live.controls.values())
+    assert all(made.description for made in live.controls.values())
+    live.close()

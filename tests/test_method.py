@@ -7,11 +7,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mclrec.augmenters import Augmenter, cl2, pairs
+from mclrec.augmenters import Augmenter, cl2, finds_partner
 from mclrec.contrast import eq8, info_nce, plain_info_nce
 from mclrec.data import InputError, from_rows
 from mclrec.encoder import gather
-from mclrec.meta import ELSEWHERE, LAMBDA_BETA, MCLRec, contrastive_terms
+from mclrec.meta import ELSEWHERE, LAMBDA_BETA, MCLRec, contrastive_terms, iteration, parameters_by_part
 from mclrec.regularizer import regularizer, regularizer_per_anchor
 from mclrec.training import Trainer
 
@@ -70,6 +70,12 @@ def test_info_nce_known_answers():
 def test_cl2_is_its_three_pairs(B, seed):
     h1, h2, z1, z2 = inputs = vectors(4, B, seed)
     same(cl2(*inputs), looped_info_nce(z1, z2, 1) + looped_info_nce(h1, z2, 1) + looped_info_nce(h2, z1, 1), inputs)
+
+
+def test_who_finds_the_partner():
+    one, two = torch.eye(3, dtype=torch.float64), torch.eye(3, dtype=torch.float64)[[0, 2, 1]]  # the last two are mixed up
+    assert finds_partner(one, 2 * two).tolist() == [True, False, False, True, False, False]
+    assert finds_partner(one, one + .1).all()
 
 
 @pytest.mark.parametrize("normalize", [True, False])
@@ -184,7 +190,7 @@ def test_given_weights_stay():
 def test_losses_are_the_weighted_sums(preset):
     model = model_of(preset, lam=.3, beta=.2).double().eval()
     batch, targets = some_batch()
-    views = model.views(batch, targets)
+    views = model.shared_inputs(batch, targets)
     B, terms = len(targets), model.encoder_loss(views)
     h, h1, h2 = model.encode(views.all).split(B)
     torch.testing.assert_close(h, model.encode(batch))
@@ -211,16 +217,17 @@ def test_temperature_is_for_cl1_and_R():
     inputs = vectors(2, 5, 0, d=8)
     w = Augmenter(8).double()
     terms = [contrastive_terms(*inputs, w, w, {**MCLRec.DEFAULTS, "tau": tau}) for tau in (1., .5)]
-    assert terms[0]["cl1"] != terms[1]["cl1"] and terms[0]["cl2"] == terms[1]["cl2"]
+    assert not torch.isclose(terms[0]["cl1"], terms[1]["cl1"])
+    torch.testing.assert_close(terms[0]["cl2"], terms[1]["cl2"])
     torch.testing.assert_close(2 * terms[0]["R"], terms[1]["R"])
 
 
 @pytest.mark.parametrize("settings, gone", [(dict(lam=0), {"cl1"}), (dict(beta=0, gamma=.1), {"cl2"}), (dict(beta=0), {"cl2", "R"}), (dict(regularizer=False), {"R"}), (dict(gamma=0), {"R"})])
 def test_each_term_can_be_switched_off(settings, gone):
     model = model_of(**settings)
-    assert set(model.encoder_loss(model.views(*some_batch()))) == {"loss", "rec", "cl1", "cl2", "R"} - gone
+    assert set(model.encoder_loss(model.shared_inputs(*some_batch()))) == {"loss", "rec", "cl1", "cl2", "R"} - gone
     if settings == dict(regularizer=False):
-        assert set(model.augmenter_loss(model.views(*some_batch()))) == {"loss", "cl2"}
+        assert set(model.augmenter_loss(model.shared_inputs(*some_batch()))) == {"loss", "cl2"}
 
 
 def moved(model, which):
@@ -240,6 +247,23 @@ def test_who_moves_when(preset):
     assert moved(model_of(preset, joint=True), 0) == {"encoder", "augmenters"}
 
 
+@pytest.mark.parametrize("how", [dict(preset="official"), dict(preset="paper"), dict(joint=True)], ids=str)
+def test_an_iteration_is_a_step_that_was_watched(how):
+    batch, targets = some_batch()
+    watched, alone = (Trainer(model_of(**how).train(), SHOP, batch_size=8) for _ in range(2))
+    turns, record = iteration(watched, batch, targets), alone.step(batch, targets, None)
+    assert [group for group, _, _ in turns] == [group for group, _ in alone.model.stages()]
+    assert sorted(loss for _, loss, _ in turns) == sorted(terms["loss"].item() for stages in record.values() for terms in stages)
+    for (name, ours), theirs in zip(watched.model.named_parameters(), alone.model.parameters()):
+        assert torch.equal(ours, theirs), name                                                  # the same code, run twice
+    for group, _, far in turns:
+        assert list(far) == list(parameters_by_part(watched.model))
+        assert (far["items"] > 0) == (group != "augmenters") and (far["w1"] > 0) == (group != "encoder")
+    before = [p.detach().clone() for p in watched.model.parameters()]
+    watched.step(batch, targets, None)
+    assert len(turns) == len(watched.model.stages()) and not all(torch.equal(p, b) for p, b in zip(watched.model.parameters(), before))
+
+
 def test_one_augmenter_for_both_views():
     shared, two = model_of(share=True), model_of()
     assert shared.w1 is shared.w2 and two.w1 is not two.w2
@@ -251,7 +275,7 @@ def test_one_augmenter_for_both_views():
 @pytest.mark.parametrize("preset, token", [("official", 0), ("paper", SHOP.n_items + 1)])
 def test_views_mask_with_the_presets_token(preset, token):
     model, (batch, targets) = model_of(preset, crop_ratio=1., reorder_ratio=0.), some_batch(12)
-    views = model.views(batch, targets)
+    views = model.shared_inputs(batch, targets)
     assert len(views.all.lengths) == 3 * len(targets) and len(views.augmented.lengths) == 2 * len(targets)
     assert views.all.items[:len(batch.items)].tolist() == batch.items.tolist()
     strange = set(views.augmented.items.tolist()) - set(batch.items.tolist())

@@ -53,9 +53,9 @@ def shelf_figure(aisle):
     for item in AISLES[aisle]: rows[kitchen_of(item)].append((item, tint(item, "kitchen")))
     return chips(rows, f"the aisle: {aisle}", 330)
 
-# %% ../../nbs/6_how_this_book_works/67_figures_of_histories.ipynb #df266c46
+# %% ../../nbs/6_how_this_book_works/67_figures_of_histories.ipynb #032fd92a
 def popularity_figure(data, head_percent=10, scale="linear"):
-    "How often each item is taken, the most taken first; the head in blue, its share of all actions above. `scale`: or 'log'."
+    "How often each item is taken, the most taken first; the head in blue, its share of all actions above."
     times = np.sort(np.bincount(data.items, minlength=data.n_items + 1)[1:])[::-1]
     drawn = np.unique(np.linspace(0, data.n_items - 1, 300).astype(int))     # three hundred points draw any tail
     head = max(1, round(data.n_items * head_percent / 100))
@@ -86,9 +86,9 @@ def example_figure(data, user, target, n=50):
             "the model": [(name if start <= k <= at else " ", color(k)) for k, name in enumerate(names)]}
     return chips(rows, f"{part}, n = {n}: {at - start} read, to predict item {target}", 190)
 
-# %% ../../nbs/6_how_this_book_works/67_figures_of_histories.ipynb #2d517bad
+# %% ../../nbs/6_how_this_book_works/67_figures_of_histories.ipynb #991578ad
 def likely_figure(data, user, back=1, most=10):
-    "The items that most often came after the last `back` steps of `user` (an id), with their share; the truth in green."
+    "The items that most often came after the last `back` steps of `user` (an id), with their share; truth in green."
     *past, truth = data[data.user_number(user)].tolist()
     shares, seen = next_shares(data, past, back)
     best = [i for i in np.argsort(-shares, kind="stable")[:most].tolist() if shares[i]]
@@ -99,9 +99,10 @@ def likely_figure(data, user, back=1, most=10):
     steps = " → ".join(str(data.item_ids[i - 1]) for i in past[len(past) - back:]) or "anything"
     where = f"is number {place}" if shares[truth] else "never came next"
     figure = go.Figure(go.Bar(x=shares[shown], y=names, orientation="h", marker_color=color))
-    styled(figure, f"after {steps} ({seen} times): the truth, {names[shown.index(truth)]}, {where}", "share", height=400)
+    truth_name = names[shown.index(truth)]
+    styled(figure, f"after {steps} ({seen} times): the truth, {truth_name}, {where}", "share", height=400)
     diamond = dict(color=COLORS["positive"], symbol="diamond", size=12)
-    figure.add_scatter(x=[shares[truth]], y=[names[shown.index(truth)]], mode="markers", marker=diamond, showlegend=False)
+    figure.add_scatter(x=[shares[truth]], y=[truth_name], mode="markers", marker=diamond)
     return figure.update_yaxes(autorange="reversed", type="category").update_layout(margin_l=100, showlegend=False)
 
 # %% ../../nbs/6_how_this_book_works/67_figures_of_histories.ipynb #0574803a

@@ -125,14 +125,14 @@ def contrast_figure(anchor=0, partner=40, negative=80, length=2.0, tau=1.0, B=4,
                 hoverinfo="text+y", marker=dict(color=colors[1:], line=dict(width=outline[1:], color=GREY)))
     layout = dict(xaxis2=dict(domain=[.72, 1], anchor="y2"), yaxis2=dict(anchor="x2"))
     told = f"loss {loss:.2f}, the partner's share {shares[0]:.2f}, gradient at the anchor {at_anchor.norm():.2f}"
-    figure = styled(go.Figure([points, bars], layout), told, height=480)
+    figure = styled(go.Figure([points, bars], layout), told, height=520)
     circle = dict(type="circle", x0=-length, x1=length, y0=-length, y1=length, line=dict(color=GREY, dash="dot"))
     arrows = _arrows(x, -torch.cat([at_anchor[None], at_others]), colors, length)
-    plane = dict(range=[-1.6 * length, 1.6 * length], constrain="domain", visible=False)
+    plane = dict(range=[-1.45 * length, 1.45 * length], constrain="domain", visible=False)
     return figure.update_layout(
         showlegend=False, annotations=arrows, shapes=[circle], xaxis=plane | dict(domain=[0, .62]),
         yaxis=plane | dict(scaleanchor="x"), yaxis2=dict(range=[0, 1.02], title="share of the pair"),
-        xaxis2=dict(title="partner, yours, then the others", tickvals=[], zeroline=False))
+        xaxis2=dict(title="partner, yours,<br>then the others", tickvals=[], zeroline=False))
 
 # %% ../../nbs/6_how_this_book_works/68_figures_of_views.ipynb #766632b2
 def principal_plane(x):
@@ -237,8 +237,8 @@ def _add_hinges(figure, x, o_min, o_max):
 def _add_ticks(figure, o_min, o_max, width):
     "Add each anchor's own margins as small upright strokes near the top."
     for name, at, height, color in (("o<sub>min</sub>", o_min, .97, "augmenter"), ("o<sub>max</sub>", o_max, .91, "encoder")):
-        tick = dict(color=COLORS[color], symbol="line-ns-open", size=9)
-        figure.add_scatter(x=at.numpy(), y=[height * width] * len(at), yaxis="y2", mode="markers", name=f"{name} of each", marker=tick)
+        tick = dict(mode="markers", marker=dict(color=COLORS[color], symbol="line-ns-open", size=9))
+        figure.add_scatter(x=at.numpy(), y=[height * width] * len(at), yaxis="y2", name=f"{name} of each", **tick)
 
 # %% ../../nbs/6_how_this_book_works/68_figures_of_views.ipynb #6f5cec9e
 def scores_figure(S, move_positives=0.0, move_negatives=0.0, spread=1.0, margins="batch", reach=None):

@@ -13,13 +13,19 @@ def browser(chromium):
 
 
 @pytest.fixture(scope="session")
-def lab(chromium, tmp_path_factory):
-    with serve(tmp_path_factory.mktemp("book")) as address:
+def book(tmp_path_factory):
+    "The folder of the copy."
+    return tmp_path_factory.mktemp("book")
+
+
+@pytest.fixture(scope="session")
+def lab(chromium, book):
+    with serve(book) as address:
         yield address
 
 
 @pytest.fixture
-def open_notebook(browser, lab):
+def open_notebook(browser, lab, book):
     "A function that opens a notebook, by its path from the repository's root, as a reader sees it."
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     opened = []
@@ -28,6 +34,7 @@ def open_notebook(browser, lab):
         opened.append(Notebook(page, *lab, path))
         return opened[-1]
 
+    open_.folder = book
     yield open_
     for notebook in opened:
         notebook.close()

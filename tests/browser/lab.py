@@ -45,6 +45,7 @@ def serve(folder):
     env = os.environ | {"JUPYTER_CONFIG_DIR": str(folder / "config"), "JUPYTER_RUNTIME_DIR": str(folder / "runtime")}
     env |= {"OMP_NUM_THREADS": "1", "JUPYTER_PREFER_ENV_PATH": "1"}
     command = [sys.executable, "-m", "jupyterlab", "--allow-root", "--no-browser", "--expose-app-in-browser"]
+    command += [f"--config={ROOT / '.ci' / 'jupyter_config.py'}"]  # as `make lab` does
     command += ["--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}"]
     with open(folder / "lab.log", "wb") as log:
         lab = subprocess.Popen(command, cwd=folder, env=env, stdout=log, stderr=subprocess.STDOUT)
@@ -176,11 +177,14 @@ class Notebook:
     def move(self, n, control, way=0):
         """Move a control of the n-th explorable, one way or the other, as a reader would.
 
-        Milliseconds until its figure had changed; None if it did not within three seconds.
+        Milliseconds until its figure had changed; None if it did not within ten seconds, or a slider stands at its end already.
         """
         place = self.page.locator(".mclrec-explorable").nth(n).locator(f".{control}")
         self.page.evaluate(WATCH, n)
         if place.locator(".noUi-handle").count():
+            here, end = (float(place.locator(".noUi-handle").get_attribute(f"aria-value{name}")) for name in ("now", ("max", "min")[way]))
+            if here == end:
+                return None
             place.locator(".noUi-handle").press(("ArrowRight", "ArrowLeft")[way])
         elif place.locator("select").count():
             choices = place.locator("select option").all_text_contents()
@@ -191,7 +195,7 @@ class Notebook:
         else:
             place.locator("input, button").first.click()
         try:
-            self.page.wait_for_function("window.answered !== null", timeout=3000)
+            self.page.wait_for_function("window.answered !== null", timeout=10_000)
         except TimeoutError:
             return None
         return self.page.evaluate("window.answered - window.acted")

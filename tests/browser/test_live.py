@@ -102,7 +102,7 @@ def test_a_reader_trains(open_notebook):
 
     # What needs a new model says that it waits.
     live.page.locator(".mclrec-live .mclrec-live-preset .widget-toggle-button:not(.mod-active)").click()
-    live.page.wait_for_function(f"{BOX}.innerText.includes('from the next reset on: preset = paper')")
+    live.page.wait_for_function(f"{BOX}.innerText.includes('preset = paper: applies to the next run')")
 
     live.press("stop")
     live.status("stopped")
@@ -136,7 +136,7 @@ def test_a_failure_is_said_and_not_the_end(live):
     live.notebook.kernel("live.run.set('lr', 1e30)")
     live.press("start")
     live.status("failed")
-    live.page.wait_for_function(f"{BOX}.innerText.includes('lower the learning rates and reset.')")
+    live.page.wait_for_function(f"{BOX}.innerText.includes('lower the learning rates and restart.')")
     assert live.threads() == 0
     assert len([fault for fault in live.faults() if fault.startswith("in a figure: batch ")]) == 1
     live.notebook.kernel("live.run.set('lr', 1e-3)")
