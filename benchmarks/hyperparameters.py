@@ -9,7 +9,7 @@ from pathlib import Path
 import mclrec
 from mclrec.models.sasrec import SASRec
 from mclrec.runs import fingerprint, versions
-from mclrec.sweep import BASE, LONG, SWEEP, TRAININGS, learn
+from mclrec.sweep import BASE, SWEEP, TRAININGS, learn
 from mclrec.training import fit
 
 SEEDS = (2020, 1, 2, 3, 4)
@@ -20,13 +20,10 @@ def wanted():
     "What is to be run: (kind, changes of the base, seed), the base once only."
     changes = [{}] + [{knob: value} for knob, values in SWEEP.items() for value in values if value != BASE[knob]]
     changes += [{**how, "regularizer": R} for how in TRAININGS.values() for R in (True, False) if how or not R]
-    long = [{}, *LONG]
     for seed in SEEDS:
         yield "patience", {}, seed
     for seed in SEEDS:
         yield from (("sweep", change, seed) for change in changes)
-    for seed in SEEDS:
-        yield from (("long", change, seed) for change in long)
 
 
 def overfitting(data, seed):
@@ -40,22 +37,22 @@ def run(kind, changes, seed, data):
     if kind == "patience":
         records = overfitting(data, seed)
         return {name: [r["valid"][name] for r in records] for name in KEPT} | {"loss": [r["loss"] for r in records]}
-    found = learn(data, seed, epochs=30 if kind == "long" else 6, **changes)
+    found = learn(data, seed, **changes)
     return {name: [valid[name] for valid in found] for name in KEPT}
 
 
 def main(path):
     path, data = Path(path), mclrec.load("toy")
-    kept = json.loads(path.read_text()) if path.exists() else {"data": fingerprint(data), "versions": versions(), "runs": []}
-    done = {(r["kind"], json.dumps(r["changes"]), r["seed"]) for r in kept["runs"]}
+    kept = json.loads(path.read_text()) if path.exists() else {"data": {"name": data.name, "fingerprint": fingerprint(data)}, "versions": versions(), "curves": []}
+    done = {(r["kind"], json.dumps(r["changes"]), r["seed"]) for r in kept["curves"]}
     for kind, changes, seed in wanted():
         if (kind, json.dumps(changes), seed) in done:
             continue
         values = {name: [round(x, 4) for x in xs] for name, xs in run(kind, changes, seed, data).items()}
-        kept["runs"].append({"kind": kind, "changes": changes, "seed": seed, **values})
-        lines = ",\n  ".join(json.dumps(r) for r in kept["runs"])
+        kept["curves"].append({"kind": kind, "changes": changes, "seed": seed, **values})
+        lines = ",\n  ".join(json.dumps(r) for r in kept["curves"])
         head = json.dumps({name: kept[name] for name in ("data", "versions")})[1:-1]
-        path.write_text(f'{{{head}, "runs": [\n  {lines}]}}\n')
+        path.write_text(f'{{{head}, "curves": [\n  {lines}]}}\n')
         print(kind, changes, seed, values["NDCG@10"][-1], flush=True)
 
 

@@ -2,6 +2,7 @@
 import argparse
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -20,8 +21,7 @@ def arguments(doc):
     p.add_argument("file", type=Path, metavar="FILE", help="the record, for instance results/switches.json")
     p.add_argument("--lines", type=Path, required=True, metavar="FILE", help="a line for each finished run; what stands there is not run again")
     p.add_argument("--seeds", nargs="+", type=int, default=None, help="by default those of the experiment")
-    p.add_argument("--only", default="", metavar="WORDS", help="only the configurations whose name has this in it")
-    p.add_argument("--skip", nargs="+", default=[], metavar="WORDS", help="none of the configurations whose name has one of these in it")
+    p.add_argument("--only", default="", metavar="REGEX", help="only the configurations in whose name this is found")
     p.add_argument("--write", action="store_true", help="run nothing, only write FILE from the lines")
     p.add_argument("--revision", default=None, help="of the library; by default that of this clone")
     return p.parse_args()
@@ -52,7 +52,7 @@ def run(args, configurations, one, seeds, head, kept_of=lambda row: row):
     data, seeds = load("toy"), args.seeds or seeds
     for seed in () if args.write else seeds:
         for name, said in configurations.items():
-            if args.only not in name or any(words in name for words in args.skip) or (name, seed) in finished(args.lines): continue
+            if not re.search(args.only, name) or (name, seed) in finished(args.lines): continue
             row = rounded({"configuration": name, "seed": seed, **one(data, said, seed), "revision": args.revision or revision()})
             with open(args.lines, "a") as f: f.write(json.dumps(row) + "\n")
             print(name, seed, told(row), flush=True)

@@ -1,28 +1,23 @@
 """R added to other models (§4.3): python benchmarks/r_added.py results/r_added.json --lines /tmp/r_added.jsonl
 
-CL4SRec and DuoRec as the toy shop trains them, their loss with γ R added, R on the two views that they contrast: as printed, one pair of margins for the
-batch (`printed`), or one for each anchor, scores divided by τ (`released`).
+CL4SRec and DuoRec as the toy shop trains them, their loss with γ R of Eq. 11-13 added, R on the two views that they contrast.
 """
 from jobs import arguments, run, trained
 
-from mclrec import contrast
 from mclrec.models import cl4srec, duorec
-from mclrec.regularizer import regularizer, regularizer_per_anchor
+from mclrec.regularizer import regularizer
 
 SEEDS = [2020, 2021, 2022, 2023, 2024]
 HOW = dict(batch_size=128, lr=0.005, lr_aug=0.005, metric="MRR@10", patience=10)
 
 
 def configurations():
-    "By name: model, reading of R, its weight γ."
-    said = {f"{m} R off": dict(model=m, reading=None, gamma=0.0) for m in ("cl4srec", "duorec")}
-    for reading, gammas in (("printed", (0.01, 0.1, 1.0)), ("released", (0.1,))):
-        said |= {f"{m} R {reading} {g}": dict(model=m, reading=reading, gamma=g) for g in gammas for m in ("cl4srec", "duorec")}
-    return said
+    "By name: model and R's weight γ."
+    return {f"{m} R {gamma:g}": dict(model=m, gamma=gamma) for gamma in (0, 0.01, 0.1, 1) for m in ("cl4srec", "duorec")}
 
 
-def with_r(kind, module, reading, gamma):
-    "A class like `kind` with γ R in its loss, R on each pair of views that it contrasts."
+def with_r(kind, module, gamma):
+    "A class like `kind` with γ R in its loss, R as printed, on each pair of views that it contrasts."
     class Added(kind):
         def loss(self, views):
             seen, plain = [], module.info_nce
@@ -32,16 +27,14 @@ def with_r(kind, module, reading, gamma):
             module.info_nce = watching
             try: terms = super().loss(views)
             finally: module.info_nce = plain
-            tau = self.settings["tau"]
-            R = sum(regularizer(a, b) if reading == "printed" else regularizer_per_anchor(a, b, tau=tau) for a, b in seen)
+            R = sum(regularizer(a, b) for a, b in seen)
             return {**terms, "loss": terms["loss"] + gamma * R, "R": R}
     return Added
 
 
 def one(data, said, seed):
     kind, module = {"cl4srec": (cl4srec.CL4SRec, cl4srec), "duorec": (duorec.DuoRec, duorec)}[said["model"]]
-    assert contrast.info_nce is module.info_nce
-    if said["reading"]: kind = with_r(kind, module, said["reading"], said["gamma"])
+    if said["gamma"]: kind = with_r(kind, module, said["gamma"])
     model = kind(data.n_items, None, seed, dropout=0.2, attention_dropout=0.2)
     row = trained(model, data, seed, 10, **HOW)
     for seen in row["test"]: row["test"][seen] = {m: row["test"][seen][m] for m in ("HR@10", "NDCG@10", "MRR@10")}

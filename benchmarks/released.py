@@ -85,11 +85,11 @@ class Pair:
         while True:
             pick = torch.randint(len(t.end), (BATCH,), generator=generator)
             batch, targets = gather(t.items, t.start[pick], t.end[pick]), t.items[t.end[pick]].long()
-            views = MCLRec.views(self.ours, batch, targets)
+            views = MCLRec.shared_inputs(self.ours, batch, targets)
             (items, last), (both, last_of_both) = to_table(batch, N), to_table(views.augmented, N)
             table = {"items": items, "length": last + 1, "next": targets}
             for k, (view, place) in enumerate(zip(both.chunk(2), last_of_both.chunk(2)), 1): table |= {f"aug{k}": view, f"aug_len{k}": place + 1}
-            self.ours.views = lambda *batch_again: views                      # the views they get, instead of a new draw
+            self.ours.shared_inputs = lambda *batch_again: views                      # the views they get, instead of a new draw
             yield table, (batch, targets, pick)
 
     def updates(self, table):
@@ -131,7 +131,7 @@ def dropout(clone, draws):
     pair.augmenters.requires_grad_(False)
     for _ in range(draws):
         pair.theirs.zero_grad(), pair.ours.zero_grad()
-        theirs, ours = pair.theirs.calculate_loss(table, list(pair.augmenters), "step1"), pair.ours.encoder_loss(pair.ours.views())["loss"]
+        theirs, ours = pair.theirs.calculate_loss(table, list(pair.augmenters), "step1"), pair.ours.encoder_loss(pair.ours.shared_inputs())["loss"]
         theirs.backward(), ours.backward()
         of, mine = pair.weights(lambda p: torch.zeros_like(p) if p.grad is None else p.grad), dict(pair.ours.named_parameters())
         for k, (loss, gradient) in enumerate(((theirs, of), (ours, {name: mine[name].grad for name in names}))):

@@ -1,8 +1,8 @@
 """Is it meta, or is it the second step? python benchmarks/two_steps.py results/two_steps.json --lines /tmp/two_steps.jsonl
 
 Arms: SASRec and joint MCLRec with one step on each batch (S1, J1), with two on the same batch (S2, J2), with one and twice the epochs (S1e, J1e), and
-MCLRec with its two updates (M2) or as released with three (M3), all of d = 32 and one layer. `small`: 8 epochs, at half, once and twice the toy shop's
-learning rate. `long`: at most 40 epochs, at that rate.
+MCLRec with its two updates (M2) or as released with three (M3), all of d = 32 and one layer, for 8 epochs, at half, once and twice the toy
+shop's learning rate.
 """
 from itertools import product
 
@@ -16,16 +16,15 @@ HOW = dict(batch_size=128, metric="MRR@10", patience=10)
 SIZE = dict(d=32, layers=1, n=10, dropout=0.2, attention_dropout=0.2)
 ARMS = {"S1": ("sasrec", {}, 1, 1), "S2": ("sasrec", {}, 2, 1), "S1e": ("sasrec", {}, 1, 2), "J1": ("mclrec", {"joint": True}, 1, 1),
         "J2": ("mclrec", {"joint": True}, 2, 1), "J1e": ("mclrec", {"joint": True}, 1, 2), "M2": ("mclrec", {"updates": 2}, 1, 1), "M3": ("mclrec", {}, 1, 1)}
-EPOCHS = {"small": (8, ARMS, RATES), "long": (40, ["S1", "S2", "J1", "J2", "M2", "M3"], ["once"])}
+EPOCHS = 8
 
 
 def configurations():
-    "By name, such as `small S2 half`: model, its settings, how often each stage is taken, epochs, learning rate."
+    "By name, such as `S2 half`: model, its settings, how often each stage is taken, epochs, learning rate."
     said = {}
-    for budget, (epochs, arms, rates) in EPOCHS.items():
-        for rate, arm in product(rates, arms):
-            model, settings, times, longer = ARMS[arm]
-            said[f"{budget} {arm} {rate}"] = {"model": model, "settings": {**SIZE, **settings}, "times": times, "epochs": epochs * longer, "lr": RATES[rate]}
+    for rate, arm in product(RATES, ARMS):
+        model, settings, times, longer = ARMS[arm]
+        said[f"{arm} {rate}"] = {"model": model, "settings": {**SIZE, **settings}, "times": times, "epochs": EPOCHS * longer, "lr": RATES[rate]}
     return said
 
 

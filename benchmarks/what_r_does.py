@@ -15,7 +15,7 @@ from mclrec.meta import contrastive_terms
 from mclrec.training import Trainer
 from mclrec.views import augmented_once, effective_rank, snapshot, some_histories, view_numbers
 
-SEEDS = list(range(2020, 2028))
+SEEDS = list(range(2020, 2026))
 DROPOUT = {".5": 0.5, ".2": 0.2}
 RATES = {"09": dict(batch_size=64, lr=3e-3, lr_aug=1e-2), "13": dict(batch_size=128, lr=5e-3, lr_aug=5e-3)}
 SHAPE = {"09": dict(d=32, layers=1, heads=1, n=20), "13": dict(d=32, layers=1, heads=2, n=10)}

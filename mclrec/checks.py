@@ -17,7 +17,7 @@ from .words import sentence, short
 
 # %% ../nbs/6_how_this_book_works/65_errors_and_checks.ipynb #e24e688d
 class InputError(ValueError):
-    "Something the caller can mend, said in one sentence: what is wrong, where, and the remedy. Cut to 499 characters, without control characters."
+    "Something the caller can mend, in one sentence of at most 499 harmless characters: what is wrong, where, and the remedy."
     def __init__(self, message=""): super().__init__(sentence(message))
 
 # %% ../nbs/6_how_this_book_works/65_errors_and_checks.ipynb #84ae3288

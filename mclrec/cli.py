@@ -44,7 +44,8 @@ DATA = "toy, beauty, sports, toys, yelp, or a file (.txt .inter .csv .tsv .json 
 def add_data(p):
     "The arguments that say which data."
     p.add_argument("data", metavar="DATA", help=DATA)
-    p.add_argument("--columns", type=columns, default={}, metavar="user=U,item=I,time=T", help="what the columns are called (time= for none)")
+    called = "what the columns are called (time= for none)"
+    p.add_argument("--columns", type=columns, default={}, metavar="user=U,item=I,time=T", help=called)
     core = "keep users and items with at least N actions (default 5; 0 keeps all)"
     p.add_argument("--core", type=int, default=5, metavar="N", help=core)
 
@@ -87,7 +88,8 @@ def parser():
     recommend = command("recommend", recommend_items, "the items that come next for a user, or after a history", run)
     who = recommend.add_mutually_exclusive_group(required=True)
     who.add_argument("--user", metavar="ID", help="a user of DATA")
-    who.add_argument("--history", metavar='"ID ID …"', help="item ids with blanks between, oldest first; or a JSON list of them; or @FILE, an id a line")
+    of = "item ids with blanks between, oldest first; or a JSON list of them; or @FILE, an id a line"
+    who.add_argument("--history", metavar='"ID ID …"', help=of)
     recommend.add_argument("-k", type=int, default=10, metavar="K", help="how many (default 10)")
     released = "MODEL.pth", "checkpoint", "the authors' released encoder"
     imported = command("import-official", import_official, "keep the authors' released encoder as a run", released, json=False)
@@ -134,8 +136,10 @@ def metrics_table(metrics):
 def show_models(args):
     from mclrec.registry import MODELS, model_class
     kinds = {name: model_class(name) for name in MODELS}
-    lines = [f"{name:<11} presets {', '.join(kind.PRESETS)}; {', '.join(f'{k}={v}' for k, v in kind.DEFAULTS.items()) or 'no settings'}" for name, kind in kinds.items()]
-    print_result(args, {name: {"presets": list(kind.PRESETS), "settings": kind.DEFAULTS} for name, kind in kinds.items()}, "\n".join(lines))
+    settings = lambda kind: ", ".join(f"{key}={value}" for key, value in kind.DEFAULTS.items()) or "no settings"
+    lines = [f"{name:<11} presets {', '.join(kind.PRESETS)}; {settings(kind)}" for name, kind in kinds.items()]
+    about = {name: {"presets": list(kind.PRESETS), "settings": kind.DEFAULTS} for name, kind in kinds.items()}
+    print_result(args, about, "\n".join(lines))
 
 # %% ../nbs/5_in_practice/53_command_line.ipynb #cbe7e6e0
 # What --set gives to training; the rest goes to the model.
@@ -146,7 +150,7 @@ def split_settings(kind, args, kept):
     "The settings of the model and those of training: what a run to resume had, what toy needs, and, before both, what was given."
     from mclrec.checks import InputError
     from mclrec.download import suggest
-    from mclrec.model import log
+    from mclrec.model import logger
     from mclrec.words import short
     own, settings, given = dict(kept.get("fit", {})), dict(kept.get("settings", {})), dict(args.set)
     known = [*kind.DEFAULTS, *HOW]
@@ -156,7 +160,7 @@ def split_settings(kind, args, kept):
         small = {key: value for key, value in FOR_TOY.items() if key in known and key not in given}
         given |= small
         said = {"epochs": 10, **small} if args.epochs is None else small
-        if said: log.info("toy is small: %s, where not given", ", ".join(f"{key}={value}" for key, value in said.items()))
+        if said: logger.info("toy is small: %s, where not given", ", ".join(f"{key}={value}" for key, value in said.items()))
     for key, value in given.items(): (own if key in HOW else settings)[key] = value
     own["seed"] = args.seed if args.seed is not None else kept.get("seed", 2020)
     return settings, own
@@ -188,10 +192,11 @@ def new_folder(data, model):
         except FileExistsError: continue
         return folder
 
+# %% ../nbs/5_in_practice/53_command_line.ipynb #8a86650a
 def train_model(args):
     import torch
     from mclrec.checks import check_settings
-    from mclrec.model import evaluate, log
+    from mclrec.model import evaluate
     from mclrec.registry import model_class
     from mclrec.runs import read_config
     from mclrec.training import fit
@@ -206,8 +211,6 @@ def train_model(args):
     if torch.cuda.is_available(): model.cuda()
     epochs = args.epochs if args.epochs is not None else 10 if args.data == "toy" else 100
     folder = out or new_folder(data.name, kind.name)
-    where = "a GPU" if torch.cuda.is_available() else f"the CPU, threads: {torch.get_num_threads()}"
-    log.info("training %s on %s; the run is kept in %s", kind.name, where, folder)
     try: records = fit(model, data, epochs=epochs, out=folder, resume=args.resume, **own)
     finally:
         if not out and not any(folder.iterdir()): folder.rmdir()   # nothing was begun
@@ -255,6 +258,7 @@ def import_official(args):
     save(load_official(args.checkpoint, data, args.heads), args.out)
     report(f"{args.out}: the released encoder for {data.n_items} items")
 
+# %% ../nbs/5_in_practice/53_command_line.ipynb #efc5007a
 def download_file(args):
     from mclrec.download import download
     print(download(args.name))
@@ -291,6 +295,7 @@ def run_command(argv):
     else: return run_checked(args)
     return 0
 
+# %% ../nbs/5_in_practice/53_command_line.ipynb #469c51f4
 def run_checked(args):
     "Run the command that was asked for; what the caller can mend ends in a sentence and 2."
     handler = logging.StreamHandler(sys.stderr)

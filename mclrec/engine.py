@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['WIDTHS', 'CHUNK', 'starts', 'within', 'positions_of', 'keep_mask', 'Layout', 'layout', 'tables', 'GroupedAttention',
-           'attend', 'attend_from_last', 'score_masks', 'attention_masks', 'ragged', 'FusedCrossEntropy']
+           'attend', 'attend_from_last', 'ragged', 'FusedCrossEntropy']
 
 # %% ../nbs/6_how_this_book_works/62_the_engine.ipynb #9ec297fe
 import math
@@ -81,7 +81,8 @@ class GroupedAttention(torch.autograd.Function):
     """Softmax attention inside each group.
 
     Q (Σ rows·queries, k), K (Σ rows·width, k), V (Σ rows·width, v) → (Σ rows·queries, v). `asking` and `groups` hold
-    the (rows, queries) and the (rows, width) of each group. Its scores, QKᵀ times `scale`, get `bias[k]` added; `keep[k]` is its dropout mask, unless `keep` is None.
+    the (rows, queries) and the (rows, width) of each group. Its scores, QKᵀ times `scale`, get `bias[k]` added;
+    `keep[k]` is its dropout mask, unless `keep` is None.
     """
     @staticmethod
     def forward(ctx, Q, K, V, asking, groups, scale, bias, keep):
@@ -134,7 +135,7 @@ def attend_from_last(block, x, last, groups, heads, bias, keep):
     return torch.einsum("bhd,hed->bhe", mean.view(-1, heads, d + 1), W[2]).flatten(1)
 
 # %% ../nbs/6_how_this_book_works/62_the_engine.ipynb #dfeca17a
-def score_masks(unseen, causal, gaps):
+def _score_masks(unseen, causal, gaps):
     """What is added to the scores of each group: -∞ where a position would look ahead, -10⁴ where nobody looks.
 
     `unseen`: per group (rows, 1, width), -10⁴ at item 0. Without `gaps` a causal encoder never meets them, for
@@ -145,7 +146,7 @@ def score_masks(unseen, causal, gaps):
         ahead = torch.full((1, width, width), -math.inf if causal else 0.0, dtype=table.dtype).triu(1)
         yield ahead + table if gaps or not causal else ahead
 
-def attention_masks(encoder, shapes, dtype):
+def _attention_masks(encoder, shapes, dtype):
     "Attention's dropout masks for tables of the given shapes; None in evaluation."
     if not (encoder.training and encoder.attention_dropout): return None
     sizes = [math.prod(s) for s in shapes]
@@ -164,16 +165,16 @@ def ragged(encoder, batch, every=False):
     x = encoder.embed(items, positions_of(batch)[plan.source])
     unseen = torch.where(items > 0, 0.0, -1e4).to(x.dtype)
     unseen = [table.mT for table in tables(unseen, plan.groups)]
-    bias = list(score_masks(unseen, encoder.causal, bool((batch.items == 0).any())))
+    bias = list(_score_masks(unseen, encoder.causal, bool((batch.items == 0).any())))
     for block in encoder.blocks if every else encoder.blocks[:-1]:
-        keep = attention_masks(encoder, [(r, w, w) for r, w in plan.groups * heads], x.dtype)
+        keep = _attention_masks(encoder, [(r, w, w) for r, w in plan.groups * heads], x.dtype)
         x = encoder.second_half(block, x, attend(block, x, plan.groups, heads, bias, keep))
     if every:
         slot = torch.empty_like(batch.items)
         slot[plan.source[plan.real]] = plan.real.nonzero()[:, 0]
         return x[slot]
     block = encoder.blocks[-1]
-    keep = attention_masks(encoder, [(r, heads, w) for r, w in plan.groups], x.dtype)
+    keep = _attention_masks(encoder, [(r, heads, w) for r, w in plan.groups], x.dtype)
     attended = attend_from_last(block, x, plan.last, plan.groups, heads, unseen, keep)
     return encoder.second_half(block, x[plan.last], attended)[torch.argsort(plan.order)]
 

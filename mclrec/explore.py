@@ -200,7 +200,8 @@ _STYLE = """
   display: grid; grid-template-columns: 1fr auto; width: auto; height: auto; margin: 2px; }
 .mclrec-controls > * > .widget-label { grid-column: 1 / -1; width: auto !important; text-align: left; font-weight: 600; }
 .mclrec-controls > * > .widget-readout { min-width: 3em; text-align: right; }
-.mclrec-controls .widget-toggle-button, .mclrec-controls .jupyter-button { font-size: 14px; width: auto; }
+.mclrec-controls > .widget-play { align-self: end; width: max-content; }
+.mclrec-controls .widget-toggle-button { font-size: 14px; width: auto; }
 .mclrec-controls .widget-toggle-buttons > div { display: flex; flex-wrap: wrap; }
 .mclrec-caption, .mclrec-caption .widget-html-content { font-size: 14px; color: var(--jp-content-font-color1); }
 .mclrec-plot, .mclrec-plot > .widget-html-content { width: 100%; min-width: 0; }

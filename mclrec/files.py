@@ -149,6 +149,7 @@ def json_bytes(content) -> bytes:
     try: return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
     except UnicodeEncodeError: return (json.dumps(content, indent=1) + "\n").encode()
 
+# %% ../nbs/6_how_this_book_works/74_files.ipynb #7494377e
 def write_json(path, content):
     "Write `content` as JSON, whole or not at all."
     write_atomically(path, json_bytes(content))
@@ -158,7 +159,8 @@ def fits(content: dict, description: dict, path, mend=_MEND):
     "Raises `InputError` naming `path` and the first key of `content` that is not as `description` says."
     known = {key.rstrip("?"): fit for key, fit in description.items()}
     for key in content:
-        if key not in known: raise InputError(f"{path}: has an entry {short(key)} that is unknown here; it is damaged or of a newer version.")
+        if key not in known:
+            raise InputError(f"{path}: has an entry {short(key)} that is unknown here; it is damaged or of a newer version.")
     for key, (fit, words) in description.items():
         name = key.rstrip("?")
         if name in content and not fit(content[name]): raise InputError(f"{path}: {name} is {short(content[name])}, not {words}; {mend}.")

@@ -55,7 +55,8 @@ def _lines(path):
         with (gzip.open if packed else open)(path, "rb") as f:
             for n, raw in enumerate(iter(partial(f.readline, MAX_LINE + 1), b""), 1):
                 size += len(raw)
-                if size > allowed: raise InputError(f"{path}: grows more than {MAX_GROWTH} times when it is unpacked; unpack it yourself if you trust it.")
+                if size > allowed:
+                    raise InputError(f"{path}: grows more than {MAX_GROWTH} times when it is unpacked; unpack it yourself if you trust it.")
                 yield _whole_line(raw, n, path)
     except UnicodeDecodeError as e:
         raise InputError(f"{path}, line {n}: not UTF-8 text ({e.reason} at byte {e.start + 1}); save the file as UTF-8.") from e
@@ -228,6 +229,7 @@ def _dates(texts):
     offset = datetime.strptime(zone.strip(), "%z").utcoffset() if zone.strip() not in ("", "UTC", "GMT") else timedelta(0)
     return moments - offset // timedelta(microseconds=1) * 1000
 
+# %% ../nbs/5_in_practice/50_your_data.ipynb #54cf3462
 def _times(values, place):
     "Numbers to sort by, (actions,), of a column of times; `place(k)` says where the k-th stands. Raises `InputError`."
     kinds, numbers = set(map(type, values)), None
@@ -305,12 +307,13 @@ def _fields(path, columns, quoted):
                 if t is not None: times.append(row[t])
                 numbers.append(n)
             elif len(row) > 1 or "".join(row).strip():
-                a_field = "a field with a tab in it cannot be" if _suffix(path) == ".inter" else "a field with the separator in it needs quotes"
-                raise InputError(f"{where()}: the header names {len(header)} columns and this line fills {len(row)}; mend it ({a_field}).")
+                mend = "a field cannot hold a tab" if _suffix(path) == ".inter" else "a field with the separator in it needs quotes"
+                raise InputError(f"{where()}: the header names {len(header)} columns and this line fills {len(row)}; mend it ({mend}).")
     finally: csv.field_size_limit(limit)
     place = lambda k: f"{path}, line {numbers[k]}"
     return _Rows(users, items, _times(times, place) if times else None, place, *_note(names, found, columns))
 
+# %% ../nbs/5_in_practice/50_your_data.ipynb #78867793
 def _without_types(where, header):
     "The names of RecBole's columns. Raises `InputError` for histories that were cut beforehand."
     cut = [name for name in header if re.search("_list$|_seq$", name) and re.search("user|item", name.split(":")[0])]
@@ -335,7 +338,8 @@ def _read_dat(path, columns):
     rows, where = [], lambda: f"{path}, line {len(rows) + 1}"
     for line in _lines(path):
         row = line.strip().split("::")
-        if len(row) != 4: raise InputError(f"{where()}: {len(row)} fields where user::item::rating::time has 4; mend the line, or give a .csv.")
+        if len(row) != 4:
+            raise InputError(f"{where()}: {len(row)} fields where user::item::rating::time has 4; mend the line, or give a .csv.")
         rows.append((_id(row[0], where, "user"), _id(row[1], where, "item"), row[3]))
     users, items, times = map(list, zip(*rows)) if rows else ([], [], [])
     place = lambda k: f"{path}, line {k + 1}"
@@ -351,7 +355,8 @@ def _decode(text, where):
     try: return json.loads(text)
     except (ValueError, RecursionError) as e:
         mend = "one object a line is expected"
-        if re.match(r"\s*\{\s*u?'", text): mend = "it is written as Python writes; put json.dumps(ast.literal_eval(line)) in place of each line"
+        if re.match(r"\s*\{\s*u?'", text):
+            mend = "it is written as Python writes; put json.dumps(ast.literal_eval(line)) in place of each line"
         elif text.strip() == "{": mend += ", and this one goes over several (jq -c . puts it on one)"
         raise InputError(f"{where}: not JSON ({reason(e)}); {mend}.") from e
 
@@ -364,6 +369,7 @@ def _objects(path):
             for k, row in enumerate(whole, 1): yield f"entry {k}", row
         else: yield f"line {n}", _decode(line, f"{path}, line {n}")
 
+# %% ../nbs/5_in_practice/50_your_data.ipynb #7fea26f5
 def _read_json(path, columns):
     "The actions of a file with a JSON object a line, or of a list of objects."
     users, items, times, places, found, known = [], [], [], [], None, set()
@@ -414,7 +420,8 @@ def _values(where, frame, column):
     for k, value in enumerate(values):
         try: hash(value)
         except TypeError:
-            raise InputError(f"{where}, row {k} (from 0): a {type(value).__name__} in column {short(column)}; give text or numbers.") from None
+            what = f"a {type(value).__name__} in column {short(column)}"
+            raise InputError(f"{where}, row {k} (from 0): {what}; give text or numbers.") from None
         if _missing(value): raise InputError(f"{where}, row {k} (from 0): nothing in column {short(column)}; fill it in or drop the row.")
     return values
 
@@ -423,7 +430,8 @@ def _ids(where, frame, column):
     values = _values(where, frame, column)
     for k, value in enumerate(values) if not set(map(type, values)) <= {int, str} else ():
         if isinstance(value, (bool, np.bool_, date, timedelta)) or isinstance(value, float) and not value.is_integer():
-            raise InputError(f"{where}, row {k} (from 0): {short(value)} in column {short(column)} is no id; name the right column, or make it text.")
+            raise InputError(f"{where}, row {k} (from 0): {short(value)} in column {short(column)} is no id; "
+                             "name the right column, or make it text.")
     return values
 
 # %% ../nbs/5_in_practice/50_your_data.ipynb #e43edf36
@@ -485,7 +493,8 @@ def _read_parquet(path, columns):
         table = pyarrow.concat_tables(tables)
     except (OSError, pyarrow.ArrowException) as e:
         raise InputError(f"{part}: not a whole parquet file ({reason(e)}); write it again.") from e
-    return _read_frame(table, [name if name is not None else "" for name in found], path)._replace(**dict(zip(("note", "doubtful"), _note(names, found, columns))))
+    note, doubtful = _note(names, found, columns)
+    return _read_frame(table, [name if name is not None else "" for name in found], path)._replace(note=note, doubtful=doubtful)
 
 # %% ../nbs/5_in_practice/50_your_data.ipynb #1020c39e
 READERS = {".txt": _read_txt, ".inter": _read_table, ".csv": _read_table, ".tsv": _read_table, ".json": _read_json,
@@ -498,7 +507,8 @@ def _check_file(path):
     except (OSError, ValueError) as e:                               # not there, a loop of links, a name that cannot be
         beside = [p.name for p in path.parent.iterdir() if _suffix(p) in READERS] if path.parent.is_dir() else []
         known = beside[:1000] if path.suffix else NAMES
-        why = "no such file, and no name of a data set" if isinstance(e, (FileNotFoundError, NotADirectoryError)) else f"cannot be read ({reason(e)})"
+        missing = isinstance(e, (FileNotFoundError, NotADirectoryError))
+        why = "no such file, and no name of a data set" if missing else f"cannot be read ({reason(e)})"
         raise InputError(f"{path}: {why}; {suggest(path.name, known) if known else 'check the path.'}") from None
     if stat.S_ISDIR(kind): raise InputError(f"{path} is a folder; give the file in it.")
     if not stat.S_ISREG(kind): raise InputError(f"{path}: no ordinary file but a pipe or a device; copy what it gives into a file.")
@@ -533,7 +543,8 @@ def _check_ids(name, rows):
             _log.warning("%s: %s; such words often stand for nothing: remove those rows if they do.", shown(name), counts)
         for text in texts:
             if not text.isascii() and re.search("[\ud800-\udfff]", text):
-                raise InputError(f"{rows.place(ids.index(text))}: the {what} id {short(text)} has half a character in it; write it again as UTF-8.")
+                raise InputError(f"{rows.place(ids.index(text))}: the {what} id {short(text)} has half a character in it; "
+                                 "write it again as UTF-8.")
 
 # %% ../nbs/5_in_practice/50_your_data.ipynb #fdf66567
 def is_available(name: str) -> bool:

@@ -14,9 +14,12 @@ import weakref
 class Latest:
     """Does `work(value, wanted)` in a thread for the value asked for last.
 
-    `wanted()` turns False as soon as something else is asked for, or all is to stop; the work should then give up. It must not raise.
+    `wanted()` turns False as soon as something else is asked for, or all is to stop; the work should then give up.
+    It must not raise.
     """
-    def __init__(self, work): self.work, self._lock, self._thread, self._asked = work, threading.Lock(), None, None
+    def __init__(self, work):
+        self.work, self._lock = work, threading.Lock()
+        self._thread, self._asked = None, None
 
     def ask(self, value):
         "Have the work done for `value`; returns at once."
@@ -60,7 +63,10 @@ def shut(shown):
             if part is not None: part.close()
 
 class Section:
-    "A place on a page, filled by `make(stage)` with something that has a `box`, such as an `Explorable`; `error` says why it could not be."
+    """A place on a page, filled by `make(stage)` with something that has a `box`, such as an `Explorable`.
+
+    `error` says why it could not be.
+    """
     def __init__(self, playground, make):
         import ipywidgets as widgets
         self.playground, self.make, self.shown, self.error = playground, make, make(playground.stage), ""
@@ -108,7 +114,7 @@ def renew(playground, chosen, wanted):
 _OPEN = weakref.WeakSet()
 
 class Playground:
-    """A page of sections that share a choice: when another is made, the stage and all sections are made anew, in a thread.
+    """A page of sections that share a choice: with another, the stage and all sections are made anew, in a thread.
 
     `prepare(tick, **chosen)` makes the stage; `chosen` has one of the values that `grid` gives each argument, at first
     the first of each. It calls `tick(share)` as it goes, share from 0 to 1, and should give up and return None when
@@ -118,7 +124,8 @@ class Playground:
         import ipywidgets as widgets
         self.prepare, self.sections, self.work = prepare, {}, Latest(lambda *asked: renew(self, *asked))
         wide, row = dict(width="14em"), dict(flex_flow="row wrap", align_items="center")
-        self.controls = {name: widgets.Dropdown(options=values, description=name, layout=wide) for name, values in grid.items()}
+        self.controls = {name: widgets.Dropdown(options=values, description=name, layout=wide)
+                         for name, values in grid.items()}
         self.stage = prepare(lambda share: True, **self.chosen)
         self.progress = widgets.FloatProgress(value=1, max=1, layout=dict(width="8em"))
         self.status = widgets.HTML(" · ".join(map(str, self.chosen.values())) + ": ready")

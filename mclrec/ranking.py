@@ -6,7 +6,6 @@
 __all__ = ['MISS', 'plain_cross_entropy', 'cross_entropy', 'rank', 'metrics', 'top_k']
 
 # %% ../nbs/1_the_problem/04_ranking.ipynb #13671059
-import numpy as np
 import torch
 import torch.nn.functional as F
 

@@ -13,7 +13,7 @@ import torch
 
 from .checks import InputError
 from .files import claim, clear_up, digest, json_bytes, parse_json, read_bytes, write_atomically
-from .model import log
+from .model import logger
 from .runs import (check_run, read_config, read_tensors, sealed, set_weights, versions, vocabulary_bytes,
                          write_tensors)
 from .words import short
@@ -70,13 +70,17 @@ def _unused(folder):
     "Whether there is nothing in a folder, or only what other runs are preparing at this moment."
     return all(path.name.startswith(tuple(f".{name}." for name in FILES)) for path in folder.iterdir())
 
+def _records_digest(records):
+    "The sha256 of what was measured, without the seconds it took: the same for the same training."
+    measured = [{key: value for key, value in record.items() if not key.startswith("seconds")} for record in records]
+    return digest(json.dumps(measured).encode())
+
 def close_epoch(folder, records, trainer, best, better):
     "Write down an epoch: the weights, if they are `better`; its line of metrics; and last the state the next one starts from."
     notes = {"run": trainer.run, "epoch": str(trainer.epoch)}
     if better: trainer.kept = write_tensors(folder / "model.safetensors", trainer.model.state_dict(), notes)
-    lines = "".join(json.dumps(r) + "\n" for r in records).encode()
-    write_atomically(folder / "metrics.jsonl", lines)
-    notes |= {"best": best.value.hex(), "waited": str(best.waited), "metrics": digest(lines), "weights": trainer.kept}
+    write_atomically(folder / "metrics.jsonl", "".join(json.dumps(r) + "\n" for r in records).encode())
+    notes |= {"best": best.value.hex(), "waited": str(best.waited), "metrics": _records_digest(records), "weights": trainer.kept}
     write_tensors(folder / "state.safetensors", training_state(trainer), notes)
 
 # %% ../nbs/6_how_this_book_works/66_resuming.ipynb #4c5ded54
@@ -97,10 +101,14 @@ def open_run(folder, config, trainer, best, resume):
         kept = read_config(folder)
         _check_same(folder, kept, config)
     trainer.run, trainer.kept = kept.get("checksums", {}).get("config", ""), ""
+    device = trainer.model.device.type
+    if device == "cpu": device = f"the CPU, threads: {torch.get_num_threads()}"
+    logger.info("the run is kept in %s; training on %s", folder, device)
     if resume and (folder / "state.safetensors").exists(): return _continue(folder, kept, trainer, best)
     if not resume or not (folder / "vocabulary.json").exists(): write_atomically(folder / "vocabulary.json", ids)
     return []                                                     # begun, or stopped within its first epoch
 
+# %% ../nbs/6_how_this_book_works/66_resuming.ipynb #995fab4f
 def _continue(folder, config, trainer, best):
     "Bring `trainer` and `best` to the end of the last epoch of the run in `folder`: the records so far."
     state, weights = folder / "state.safetensors", folder / "model.safetensors"
@@ -109,7 +117,8 @@ def _continue(folder, config, trainer, best):
     check_run(notes, config, state)
     restore_training(trainer, tensors, state)
     try: best.value, best.waited = float.fromhex(notes["best"]), int(notes["waited"])
-    except (KeyError, ValueError, OverflowError): raise InputError(f"{state}: does not say how good its best epoch was; restore it or train again.") from None
+    except (KeyError, ValueError, OverflowError):
+        raise InputError(f"{state}: does not say how good its best epoch was; restore it or train again.") from None
     if best.value > -math.inf:
         best.weights, noted = read_tensors(weights)
         check_run(noted, config, weights)
@@ -121,8 +130,9 @@ def _continue(folder, config, trainer, best):
 def _say_what_differs(before):
     "A word about what makes a resumed run differ from an uninterrupted one in the last digits."
     now = versions()
-    differs = [f"{key} {short(before[key])}, now {now[key]!r}" for key in ("torch", "threads", "machine") if key in before and before[key] != now[key]]
-    if differs: log.warning("the run was begun with %s: it goes on, but not to the same last digits.", " and ".join(differs))
+    keys = [key for key in ("torch", "threads", "machine") if key in before and before[key] != now[key]]
+    differs = [f"{key} {short(before[key])}, now {now[key]!r}" for key in keys]
+    if differs: logger.warning("the run was begun with %s: it goes on, but not to the same last digits.", " and ".join(differs))
 
 # %% ../nbs/6_how_this_book_works/66_resuming.ipynb #421377ed
 def _check_same(folder, kept, config):
@@ -148,14 +158,14 @@ def _difference(part, kept, asked):
 _METRICS = [f"{m}@{k}" for m in ("HR", "NDCG", "MRR") for k in (5, 10, 20)]
 
 def read_records(path, epochs, sha256=None):
-    "The records of the first `epochs` epochs in `path`; `InputError` if they are not there, or their bytes have not this sha256."
+    "The records of the first `epochs` epochs in `path`; `InputError` if they are not there, or not those with this sha256."
     lines = read_bytes(path).splitlines(keepends=True)[:epochs]
     mend = "the file is damaged, restore it or train again"
     if len(lines) != epochs: raise InputError(f"{path}: has {len(lines)} of the {epochs} epochs that were trained; {mend}.")
-    if sha256 is not None and digest(b"".join(lines)) != sha256: raise InputError(f"{path}: its checksum differs; {mend}.")
     records = [parse_json(line, path) for line in lines]
     for k, record in enumerate(records, 1):
         valid = record.get("valid") if isinstance(record, dict) else None
         if not (isinstance(valid, dict) and record.get("epoch") == k and all(isinstance(valid.get(name), float) for name in _METRICS)):
             raise InputError(f"{path}: line {k} is no record of epoch {k}; {mend}.")
+    if sha256 is not None and _records_digest(records) != sha256: raise InputError(f"{path}: its checksum differs; {mend}.")
     return records

@@ -27,9 +27,9 @@ from torch.overrides import TorchFunctionMode
 
 from .checks import InputError
 from .data import Interactions
-from .files import (OBJECT, TEXT, beside, cannot_write, check_file, clear_up, digest, exchange, fits, json_bytes, leftovers, parse_json,
-                          read_bytes, read_json, sync_folder, whole, write_atomically, write_json)
-from .model import Recommender, log
+from .files import (OBJECT, TEXT, beside, cannot_write, check_file, clear_up, digest, exchange, fits, json_bytes, leftovers,
+                          parse_json, read_bytes, read_json, sync_folder, whole, write_atomically, write_json)
+from .model import Recommender, logger
 from .words import reason, short
 
 write_whole = write_atomically            # its former name
@@ -116,7 +116,7 @@ def read_config(folder) -> dict:
     config = read_json(path)
     fits(config, CONFIG, path)
     for part, description in PARTS.items(): fits(config.get(part, {}), description, path) if part in config else None
-    if "checksums" not in config: log.warning("%s: an earlier version wrote it, without checksums; damage may go unseen.", folder)
+    if "checksums" not in config: logger.warning("%s: an earlier version wrote it, without checksums; damage may go unseen.", folder)
     elif config["checksums"]["config"] != _own_digest(config):
         raise InputError(f"{path}: its checksum differs; it was changed or damaged, restore it or train again.")
     return config
@@ -125,7 +125,8 @@ def check_run(notes: dict, config: dict, path):
     "Raises `InputError` if the notes of the file `path` do not say that it is of the run with this config."
     run = config.get("checksums", {}).get("config")
     if run and ("sha256" not in notes or notes.get("run") != run):
-        raise InputError(f"{path}: does not fit the model that config.json describes (it is of another run, or damaged); restore it or train again.")
+        raise InputError(f"{path}: does not fit the model that config.json describes (it is of another run, or damaged); "
+                         "restore it or train again.")
 
 # %% ../nbs/5_in_practice/52_runs.ipynb #33b7ba59
 SAVED = {"config.json", "vocabulary.json", "model.safetensors"}
@@ -185,7 +186,7 @@ def _finish_save(folder):
     if there and not folder.exists():
         try:
             there[0].rename(folder)
-            log.info("%s: a save that was interrupted is finished", folder)
+            logger.info("%s: a save that was interrupted is finished", folder)
         except OSError: return
     clear_up(folder.parent, folder.name)
 
@@ -201,7 +202,8 @@ class _Within(TorchFunctionMode):
     def __torch_function__(self, function, types, args=(), kwargs=None):
         self.calls -= 1
         if function in self._MAKERS:
-            size = (kwargs or {}).get("size", args[0] if args and isinstance(args[0], (tuple, list)) else [a for a in args if isinstance(a, int)])
+            size = args[0] if args and isinstance(args[0], (tuple, list)) else [a for a in args if isinstance(a, int)]
+            size = (kwargs or {}).get("size", size)
             self.numbers -= math.prod(size)
         if self.numbers < 0 or self.calls < 0: raise InputError("describes a much larger model than the weights beside it")
         return function(*args, **(kwargs or {}))
@@ -216,6 +218,7 @@ def build(config: dict, folder, size: tuple[int, int]) -> Recommender:
         why = str(e).rstrip(".") if isinstance(e, InputError) else f"does not describe a model ({reason(e)})"
         raise InputError(f"{path}: {why}; the file is damaged or of another version.") from None
 
+# %% ../nbs/5_in_practice/52_runs.ipynb #27f55b9c
 def read_vocabulary(folder, config: dict) -> dict:
     "The ids of the run in `folder`, `items` and perhaps `users`. Raises `InputError` if they are damaged, or of another run."
     path = Path(folder) / "vocabulary.json"
@@ -227,7 +230,8 @@ def read_vocabulary(folder, config: dict) -> dict:
     if len(ids["items"]) != config["n_items"]:
         raise InputError(f"{path}: has {len(ids['items'])} items, config.json says {config['n_items']}; the files are of different runs.")
     if digest(content) != config.get("checksums", {}).get("vocabulary.json", digest(content)):
-        raise InputError(f"{path}: its checksum differs from that in config.json; the file is damaged or of another run, restore it or train again.")
+        raise InputError(f"{path}: its checksum differs from that in config.json; the file is damaged or of another run, "
+                         "restore it or train again.")
     return ids
 
 def set_weights(model, tensors: dict, path, of="the model that config.json describes"):
@@ -324,6 +328,6 @@ def load_official(path, data: Interactions, heads: int = 2) -> Recommender:
     try: state = {name: torch.cat([tensors[part] for part in official_name(name)]) for name in model.encoder.state_dict()}
     except (KeyError, TypeError, RuntimeError) as e: raise InputError(no_checkpoint.format(f"{type(e).__name__}: {reason(e)}")) from None
     set_weights(model.encoder, state, path, "an encoder of " + ", ".join(f"{key}={value}" for key, value in sizes.items()))
-    log.info("the released encoder: %s, heads=%d", ", ".join(f"{key}={value}" for key, value in sizes.items()), heads)
+    logger.info("the released encoder: %s, heads=%d", ", ".join(f"{key}={value}" for key, value in sizes.items()), heads)
     model.prepare(data)
     return model.eval()

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import torch
 
-from .model import log
+from .model import logger
 
 # %% ../nbs/6_how_this_book_works/73_bits_and_compilers.ipynb #11quick2
 def compiled(f):
@@ -21,7 +21,7 @@ def compiled(f):
         try: return fast(*args)
         except Exception as e:
             if fast is f: raise
-            log.info("cannot compile here (%s); going on without", type(e).__name__)
+            logger.info("cannot compile here (%s); going on without", type(e).__name__)
             fast = f
             return f(*args)
     return call

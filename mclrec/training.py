@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 from .checks import InputError, Range, check_data, check_number, check_seed
 from .data import Interactions, held_out
 from .encoder import gather
-from .model import Recommender, evaluate, log
+from .model import Recommender, evaluate, logger
 from .resume import check_folder, close_epoch, open_run
 from .runs import fingerprint, model_config, versions
 from .switches import torch_switches
@@ -73,7 +73,7 @@ class Trainer:
     @torch.enable_grad()
     def step(self, batch, targets, index):
         "Every stage in turn, on B histories, what came next (B,) and their numbers among the examples (B,)."
-        views, record = self.model.views(batch, targets, index), {}
+        views, record = self.model.shared_inputs(batch, targets, index), {}
         for group, loss in self.model.stages():
             optimiser = self.optimisers[group]
             for part in optimiser.param_groups: part["lr"] = getattr(self, part["rate"])
@@ -195,7 +195,7 @@ def fit(model: Recommender, data: Interactions, epochs: int = 100, seed: int = 2
         records = open_run(folder, config, trainer, best, resume) if folder else []
         _train(trainer, data, epochs, how["patience"], best, records, folder, progress)
     if trainer.epoch <= model.warm_up:
-        log.warning("%s: all %d epochs belong to its warm-up of %d; train longer, or shorten it, before you judge it.",
+        logger.warning("%s: all %d epochs belong to its warm-up of %d; train longer, or shorten it, before you judge it.",
                     model.name, trainer.epoch, model.warm_up)
     return records
 

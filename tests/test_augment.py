@@ -268,7 +268,7 @@ def test_a_fourth_operator_does_not_touch_who_names_three(kind, preset, monkeypa
         trainer.model.start_epoch(trainer)
         end = trainer.end[:40]
         batch = gather(trainer.items, trainer.start[:40], end, trainer.users[:40])
-        made = trainer.model.views(batch, trainer.items[end].long(), torch.arange(40))
+        made = trainer.model.shared_inputs(batch, trainer.items[end].long(), torch.arange(40))
         return [t for part in made for t in (part if isinstance(part, tuple) else [part]) if t is not None]
     before = views()
     monkeypatch.setitem(OPERATORS, "recent", recent)
@@ -281,8 +281,8 @@ def test_a_fourth_operator_joins_the_model_that_names_it(monkeypatch):
     monkeypatch.setattr(MCLRec, "DEFAULTS", MCLRec.DEFAULTS | {"recent_ratio": 1.})
     model = MCLRec(SHOP.n_items, crop_ratio=1., mask_ratio=0., reorder_ratio=0., d=8, n=8, layers=1, inner=8)
     histories = gather(torch.from_numpy(SHOP.items), torch.from_numpy(SHOP.offsets[:-1]), torch.from_numpy(SHOP.offsets[1:]))
-    whole = model.views(histories, histories.lengths).augmented
+    whole = model.shared_inputs(histories, histories.lengths).augmented
     assert rows_of(whole) == 2 * rows_of(histories)          # at these ratios no operator changes anything
     model.settings["recent_ratio"] = .5
-    halves = model.views(histories, histories.lengths).augmented
+    halves = model.shared_inputs(histories, histories.lengths).augmented
     assert {len(row) for row in rows_of(halves)} == {4, 8}   # those who drew the fourth, and the others

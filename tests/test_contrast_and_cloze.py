@@ -53,7 +53,7 @@ def nce(a, b, tau=1.0):
 def test_cl4srec_is_the_loop(preset, tau):
     model = model_of("cl4srec", preset, tau=tau, lam=0.3).double().eval()
     batch, targets = ragged(7)
-    views = model.views(batch, targets)
+    views = model.shared_inputs(batch, targets)
     h, h1, h2 = one_by_one(model, views.all).chunk(3)
     rec = sum(ce(h[b], model.encoder.M.weight[:SHOP.n_items + 1], targets[b]) for b in range(7)) / 7
     torch.testing.assert_close(model.loss(views)["loss"], rec + 0.3 * nce(h1, h2, tau))
@@ -62,7 +62,7 @@ def test_cl4srec_is_the_loop(preset, tau):
 def test_cl4srec_views():
     batch, targets = ragged(40)
     for preset, token in (("shared", False), ("authors", True)):
-        views = model_of("cl4srec", preset).views(batch, targets)
+        views = model_of("cl4srec", preset).shared_inputs(batch, targets)
         assert torch.equal(views.all.items[:len(batch.items)], batch.items)             # the history itself is untouched
         assert ((views.augmented.items == SHOP.n_items + 1).any() == token)
         assert views.augmented.items.max() <= SHOP.n_items + token
@@ -81,7 +81,7 @@ def test_duorec_is_the_loop(mode, denoise):
     examples = model.examples(SHOP)
     index = torch.arange(0, len(examples.end), 7)
     batch, targets = gather(model.actions, model.start[index], model.end[index]), model.actions[model.end[index]].long()
-    together, _ = views = model.views(batch, targets, index)
+    together, _ = views = model.shared_inputs(batch, targets, index)
     h, h1, hs = one_by_one(model, together).chunk(3)
     B, total = len(index), 0
     for a, b in {"us_x": [(h1, hs)], "un": [(h, h1)], "su": [(h, hs)], "us": [(h, h1), (h, hs)]}[mode]:
@@ -118,7 +118,7 @@ def test_bert4rec_is_the_loop(preset, seed):
     if preset == "authors": torch.nn.init.normal_(model.bias)
     batch, targets = ragged(7, seed)
     batch = gather(batch.items, torch.cumsum(batch.lengths, 0) - batch.lengths.clamp(max=5), torch.cumsum(batch.lengths, 0))
-    masked, hidden, answers = views = model.views(batch, targets)
+    masked, hidden, answers = views = model.shared_inputs(batch, targets)
     rows = [torch.cat([items, target[None]]) for items, target in zip(batch.items.split(batch.lengths.tolist()), targets)]
     assert torch.equal(torch.where(hidden, 0, torch.cat(rows)), torch.where(hidden, 0, masked.items)) and (masked.items[hidden] == SHOP.n_items + 1).all()
     total, at = 0, 0
@@ -191,7 +191,7 @@ def test_bert4rec_settings(wrong):
 def test_s3rec_pre_training_is_the_loop(preset, seed, sampled):
     model = model_of("s3rec", preset, mask_ratio=0.5, sampled=sampled).double().eval()
     batch, targets = ragged(7, seed)
-    masked, hidden, items, drawn = views = model.views(batch, targets)
+    masked, hidden, items, drawn = views = model.shared_inputs(batch, targets)
     rows = [torch.cat([items, target[None]])[-6:] for items, target in zip(batch.items.split(batch.lengths.tolist()), targets)]
     assert torch.equal(torch.cat(rows)[hidden], items) and (masked.items[hidden] == SHOP.n_items + 1).all()
     total, k, at = 0, 0, 0

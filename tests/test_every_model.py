@@ -127,7 +127,8 @@ def test_two_epochs_and_one_more_are_three(name, preset, tmp_path):
     fit(made(name, preset), SHOP, epochs=3, out=tmp_path / "parts", resume=True, **HOW)
     for file in ("model.safetensors", "state.safetensors"):
         (whole, notes), (parts, same_notes) = (read_tensors(tmp_path / run / file) for run in ("whole", "parts"))
-        assert notes == same_notes and same_tensors(whole, parts), file
+        told = [{k: v for k, v in said.items() if k != "metrics"} for said in (notes, same_notes)]      # a checksum of lines that tell seconds
+        assert told[0] == told[1] and same_tensors(whole, parts), file
     lines = [[{k: v for k, v in json.loads(line).items() if "seconds" not in k} for line in (tmp_path / run / "metrics.jsonl").read_text().splitlines()] for run in ("whole", "parts")]
     assert len(lines[0]) == 3 and lines[0] == lines[1]
 

@@ -435,3 +435,118 @@ def test_holes_and_columns_of_parquet(tmp_path):
 def test_without_pyarrow(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     says("d.parquet", "pip install 'mclrec[parquet]'", source=put(tmp_path, "d.parquet", b"PAR1"))
+
+
+# ---- what became of the columns, and what cannot be meant
+
+def said_of(source, caplog, **kwargs):
+    caplog.clear()
+    with caplog.at_level(logging.INFO, "mclrec"):
+        data = load(source, core=0, **kwargs)
+    return data, caplog.records[0].levelname, caplog.messages[0]
+
+
+def test_a_time_that_is_not_recognised_is_said(tmp_path, caplog):
+    path = put(tmp_path, "d.csv", "userId,itemId,eventdate\nu,b,2\nu,a,1\n")
+    _, level, said = said_of(path, caplog)
+    assert level == "WARNING" and "the order of the rows is the order of time" in said and "eventdate" in said and "--columns time=" in said
+    data, level, said = said_of(path, caplog, time="eventdate")
+    assert level == "INFO" and "times from 'eventdate'" in said and [data.item_ids[i - 1] for i in data.items] == ["a", "b"]
+    path = put(tmp_path, "e.csv", "user,item,time\nu,b,2\nu,a,1\n")
+    assert load(path, time="", core=0).items.tolist() == [1, 2]
+    for late, what in (({"time": 1}, "a time field 'time' that the lines before lack"), ({"customer_id": 1}, "a user field")):
+        says("line 2", what, source=put(tmp_path, "d.jsonl", '{"user": "u", "item": "b"}\n' + json.dumps({"user": "u", "item": "b", **late}) + "\n"), core=0)
+
+
+def test_tables_under_another_name(tmp_path):
+    rows = [(u, i, 1 + i % 5, 1500000000 + 60 * i) for u in range(5) for i in range(20)]
+    table = lambda separator, columns: "".join(separator.join(str(row[c]) for c in columns) + "\n" for row in rows)
+    for columns in ((0, 1, 2, 3), (0, 1, 3), (0, 1, 2)):
+        for separator in (" ", "\t"):
+            says("looks like a table without a header", source=put(tmp_path, "d.txt", table(separator, columns)), core=0)
+    says("ratings of MovieLens (.dat)", source=put(tmp_path, "d.txt", table("::", (0, 1, 2, 3))))
+    assert load(put(tmp_path, "d.dat", table("::", (0, 1, 2, 3))), core=0).n_items == 20
+    assert load(put(tmp_path, "d.txt", "u1 1 2\nu2 3 4\nu1 5 6\n"), core=0).n_users == 2
+    says("cut beforehand", "item_id_list:token_seq", source=put(tmp_path, "d.inter", "user_id:token\titem_id_list:token_seq\titem_id:token\nu\ta b\tc\n"))
+    says("no tab in the header 'user_id:token,item_id:token'", source=put(tmp_path, "d.inter", "user_id:token,item_id:token\nu,a\n"))
+    assert load(put(tmp_path, "d.csv", "sep=;\nuser;item\nu;a\n"), core=0).item_ids == load(put(tmp_path, "d.csv", "user|item\nu|a\n"), core=0).item_ids == ["a"]
+
+
+def test_words_for_nothing_are_counted_aloud(tmp_path, caplog):
+    load(put(tmp_path, "d.csv", "user,item\nNULL,a\nNULL,b\nu,NaN\n"), core=0)
+    assert any("2 actions are of the user 'NULL'" in m for m in caplog.messages) and any("1 actions are of the item 'NaN'" in m for m in caplog.messages)
+
+
+def test_nanoseconds_on_every_way(tmp_path):
+    import pyarrow
+    times = pd.to_datetime([1500000000_000000003, 1500000000_000000001, 1500000000_000000002, 1500000000_000000000])
+    frame = pd.DataFrame({"user": "u", "item": list("zxyw"), "time": times})
+    frame.to_parquet(tmp_path / "d.parquet")
+    put(tmp_path, "d.csv", "user,item,time\n" + "".join(f"u,{i},{t.isoformat()}\n" for i, t in zip("zxyw", times)))
+    for source in (frame, frame.assign(time=frame.time.dt.tz_localize("UTC")), frame.assign(time=frame.time.astype(object)), pyarrow.Table.from_pandas(frame), tmp_path / "d.parquet", tmp_path / "d.csv"):
+        data = load(source, core=0)
+        assert [data.item_ids[i - 1] for i in data.items] == ["w", "x", "y", "z"]
+
+
+@pytest.mark.parametrize("times", [[1500000000, 1500000060000, 1500000120], [1500000000000, 1500000060], [1500000000.5, 1500000060000.5]])
+def test_two_units_of_time_in_one_column(times):
+    says("looks like", "use one unit of time", source=Frame(user=["u"] * len(times), item=list(range(len(times))), time=times))
+
+
+def test_dates_with_the_name_of_a_zone(tmp_path):
+    for zone in (" UTC", " GMT", "Z", "+00:00"):
+        path = put(tmp_path, "d.csv", "user,item,time\n" + "".join(f"u,{i},2017-07-14 02:4{t}:00{zone}\n" for i, t in zip("abc", (3, 1, 2))))
+        assert load(path, core=0).items.tolist() == [2, 3, 1]
+
+
+def test_a_long_field_that_nobody_reads(tmp_path):
+    assert load(put(tmp_path, "d.csv", 'user,item,review\nu,a,' + "word " * 50000 + "\nu,b,short\n"), core=0).item_ids == ["a", "b"]
+
+
+def test_quotes_in_a_tsv(tmp_path):
+    assert load(put(tmp_path, "d.tsv", 'user\titem\nu\t"nail" five\nu\t"quoted"\nu\t5" nail\n'), core=0).item_ids == ['"nail" five', "quoted", '5" nail']
+
+
+def test_odd_white_space_stays_in_an_id(tmp_path):
+    ids = ["a\xa0b", "c\x0bd", "e\x85f", "g\x1ch", "i\u2028j"]
+    assert load(put(tmp_path, "d.txt", f"u {' '.join(ids)}\n"), core=0).item_ids == ids
+    says("carriage return", source=put(tmp_path, "e.txt", "u1 a b\ru2 c d\r"))
+
+
+def test_a_folder_of_parquet_as_spark_writes_it(tmp_path):
+    pytest.importorskip("pyarrow", reason="needs pyarrow; pip install 'mclrec[parquet]'")
+    (tmp_path / "d.parquet").mkdir()
+    for k in range(2):
+        pd.DataFrame({"user": ["a"], "item": [k]}).to_parquet(tmp_path / "d.parquet" / f"part-{k}.parquet")
+    (tmp_path / "d.parquet" / "_SUCCESS").touch()
+    assert load(tmp_path / "d.parquet", core=0).item_ids == [0, 1]
+
+
+def test_lists_of_objects_and_tables_by_columns(tmp_path):
+    rows = [{"user": "u", "item": k, "time": 9 - k} for k in range(3)]
+    for indent in (None, 1):
+        assert load(put(tmp_path, "d.json", json.dumps(rows, indent=indent)), core=0).items.tolist() == [3, 2, 1]
+    says("by columns", "orient='records'", source=put(tmp_path, "d.json", pd.DataFrame(rows).to_json()))
+    says("written as Python writes", source=put(tmp_path, "d.json", "{'user': 'u', 'item': 'a'}\n"))
+    assert load(put(tmp_path, "d.jsonl", '{"user": 0.0, "item": 1.0}\n'), core=0).item_ids == ["1"]
+
+
+def test_what_is_no_id_in_a_frame():
+    for values in ([True, False], [1.5, 2], pd.to_datetime(["2020-01-01", "2020-01-02"])):
+        says("is no id", source=pd.DataFrame({"user": values, "item": ["a", "b"]}), core=0)
+    says("reset_index()", source=pd.DataFrame({"item": ["a"], "user": ["u"]}).set_index("user"))
+
+
+@pytest.mark.parametrize("make", [
+    lambda: Frame(**{f"column_{k}": ["a"] for k in range(4000)}), lambda: Frame(user=["u"], item=["a"], time=["x" * 100000]),
+    lambda: pd.Series(range(1000)), lambda: np.zeros((100, 100)), lambda: "no" * 5000 + ".csv"])
+def test_messages_have_an_end(make):
+    with pytest.raises(InputError) as e:
+        load(make(), core=0)
+    assert len(str(e.value)) < 500 and "\n" not in str(e.value)
+
+
+def test_only_files_that_could_be_data_are_suggested(tmp_path):
+    for name in ("rating.py", "rating.csv.gz", "ratings.pdf"):
+        put(tmp_path, name, "x")
+    says("did you mean rating.csv.gz?", source=tmp_path / "rating.csv")

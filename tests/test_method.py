@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mclrec.augmenters import Augmenter, cl2, finds_partner, pairs
+from mclrec.augmenters import Augmenter, cl2, finds_partner
 from mclrec.contrast import eq8, info_nce, plain_info_nce
 from mclrec.data import InputError, from_rows
 from mclrec.encoder import gather
@@ -190,7 +190,7 @@ def test_given_weights_stay():
 def test_losses_are_the_weighted_sums(preset):
     model = model_of(preset, lam=.3, beta=.2).double().eval()
     batch, targets = some_batch()
-    views = model.views(batch, targets)
+    views = model.shared_inputs(batch, targets)
     B, terms = len(targets), model.encoder_loss(views)
     h, h1, h2 = model.encode(views.all).split(B)
     torch.testing.assert_close(h, model.encode(batch))
@@ -225,9 +225,9 @@ def test_temperature_is_for_cl1_and_R():
 @pytest.mark.parametrize("settings, gone", [(dict(lam=0), {"cl1"}), (dict(beta=0, gamma=.1), {"cl2"}), (dict(beta=0), {"cl2", "R"}), (dict(regularizer=False), {"R"}), (dict(gamma=0), {"R"})])
 def test_each_term_can_be_switched_off(settings, gone):
     model = model_of(**settings)
-    assert set(model.encoder_loss(model.views(*some_batch()))) == {"loss", "rec", "cl1", "cl2", "R"} - gone
+    assert set(model.encoder_loss(model.shared_inputs(*some_batch()))) == {"loss", "rec", "cl1", "cl2", "R"} - gone
     if settings == dict(regularizer=False):
-        assert set(model.augmenter_loss(model.views(*some_batch()))) == {"loss", "cl2"}
+        assert set(model.augmenter_loss(model.shared_inputs(*some_batch()))) == {"loss", "cl2"}
 
 
 def moved(model, which):
@@ -275,7 +275,7 @@ def test_one_augmenter_for_both_views():
 @pytest.mark.parametrize("preset, token", [("official", 0), ("paper", SHOP.n_items + 1)])
 def test_views_mask_with_the_presets_token(preset, token):
     model, (batch, targets) = model_of(preset, crop_ratio=1., reorder_ratio=0.), some_batch(12)
-    views = model.views(batch, targets)
+    views = model.shared_inputs(batch, targets)
     assert len(views.all.lengths) == 3 * len(targets) and len(views.augmented.lengths) == 2 * len(targets)
     assert views.all.items[:len(batch.items)].tolist() == batch.items.tolist()
     strange = set(views.augmented.items.tolist()) - set(batch.items.tolist())

@@ -1,5 +1,4 @@
 """Judging and recommending: against loops, with ties, strangers, other numberings and ids of every kind."""
-import logging
 import math
 
 import numpy as np
@@ -9,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mclrec.data import InputError, from_rows, held_out
+from mclrec.data import InputError, from_rows
 from mclrec.encoder import Sequences
 from mclrec.loading import load
 from mclrec.model import Popularity, Recommender, evaluate, ranks, recommend

@@ -184,7 +184,7 @@ def test_loss_of_gru4rec(preset):
     model = model_of("gru4rec", preset, dropout=0.0, **({"negatives": 5} if preset == "authors" else {}))
     model.prepare(SHOP)
     batch, targets = a_batch(torch.Generator().manual_seed(8), 6, 20)
-    batch, targets, drawn = views = model.views(batch, targets, None)
+    batch, targets, drawn = views = model.shared_inputs(batch, targets, None)
     h = model.encode(batch)
     if preset == "shared": loss = torch.nn.functional.cross_entropy(h @ model.M.weight[:21].T, targets)
     else:
@@ -198,7 +198,7 @@ def test_the_popular_are_drawn_more_often_and_the_hidden_never():
     data = from_rows(["a"] * 6 + ["b"] * 4, [1, 1, 1, 2, 3, 4, 1, 2, 5, 6], core=0)
     model = model_of("gru4rec", "authors", data, negatives=20000)
     model.prepare(data)
-    drawn = torch.bincount(model.views(*a_batch(torch.Generator(), 2, 4), None)[2], minlength=7)[1:] / 20000
+    drawn = torch.bincount(model.shared_inputs(*a_batch(torch.Generator(), 2, 4), None)[2], minlength=7)[1:] / 20000
     weights = torch.tensor([4.0, 2, 0, 0, 0, 0]) ** 0.75
     torch.testing.assert_close(drawn, weights / weights.sum(), atol=0.02, rtol=0)
 
@@ -263,7 +263,7 @@ def test_loss_of_caser():
     trainer = Trainer(model, SHOP, batch_size=13)
     torch.nn.init.normal_(model.out.weight, generator=torch.Generator().manual_seed(1))
     seen, examples = [], model.examples(SHOP)
-    model.views, plain = lambda batch, targets, index: seen.append((batch, targets, index, plain(batch, targets, index))) or seen[-1][3], model.views
+    model.shared_inputs, plain = lambda batch, targets, index: seen.append((batch, targets, index, plain(batch, targets, index))) or seen[-1][3], model.shared_inputs
     next(trainer.batches())
     (batch, targets, index, (_, following, real, others)), = seen
     yes, no = [], []

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import mclrec.resume as resume
+import mclrec.files as files
 import mclrec.training as module
 from mclrec.data import InputError, from_rows, prefixes
 from mclrec.meta import MCLRec
@@ -44,10 +45,10 @@ def test_an_epoch_sees_every_example_once():
     seen = []
 
     class Watching(SASRec):
-        def views(self, batch, targets, index):
+        def shared_inputs(self, batch, targets, index):
             for items, target in zip(batch.items.split(batch.lengths.tolist()), targets.tolist()):
                 seen.append((*items.tolist(), target))
-            return super().views(batch, targets, index)
+            return super().shared_inputs(batch, targets, index)
     trainer = Trainer(Watching(SHOP.n_items, **SMALL), SHOP, batch_size=32)
     examples = prefixes(SHOP, 6)
     expected = sorted(tuple(SHOP.items[s:e + 1].tolist()) for s, e in zip(examples.start, examples.end))
@@ -136,6 +137,7 @@ def same_run(folder, model, whole):
     for file in ("model.safetensors", "state.safetensors"):
         (tensors, notes), (expected, noted) = (read_tensors(f / file) for f in (folder, whole[0]))
         assert notes == noted and same_weights(tensors, expected), file
+        assert (folder / file).read_bytes() == (whole[0] / file).read_bytes(), file
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -152,31 +154,30 @@ def test_interrupted_in_a_batch(name, batch, whole, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("write", range(1, 15))
 def test_interrupted_between_any_two_writes(write, whole, tmp_path, monkeypatch):
-    "Vocabulary, config; then each epoch best weights (if they are), metrics, state: wherever it stops, what is there can be resumed."
-    files = []
-    original = resume.write_whole
+    "Config, vocabulary; then each epoch best weights (if they are), metrics, state: wherever it stops, what is there can be resumed, or begun."
+    seen = []
+    original = files._prepare
     with monkeypatch.context() as patch:
         def counted(path, content):
-            files.append(path.name)
-            if len(files) == write:
+            seen.append(path.name)
+            if len(seen) == write:
                 raise Interrupted
-            original(path, content)
-        patch.setattr(resume, "write_whole", counted)
-        patch.setattr("mclrec.runs.write_whole", counted)
+            return original(path, content)
+        patch.setattr(files, "_prepare", counted)
         try:
             fit(model_of(), SHOP, epochs=4, out=tmp_path / "run", **HOW)
         except Interrupted:
             pass
         else:
-            assert len(files) < write
+            assert len(seen) < write
     model = model_of()
-    if "config.json" in files[:write - 1]:
-        fit(model, SHOP, epochs=4, out=tmp_path / "run", resume=True, **HOW)
-        same_run(tmp_path / "run", model, whole["official"])
-    else:
-        with pytest.raises(InputError, match="not a complete run|no run to resume"):
-            fit(model, SHOP, epochs=4, out=tmp_path / "run", resume=True, **HOW)
-    assert not list((tmp_path / "run").glob(".*")) if (tmp_path / "run").exists() else True
+    begun = "config.json" in seen[:write - 1]
+    if not begun:
+        with pytest.raises(InputError, match="no run to resume"):
+            fit(model_of(), SHOP, epochs=4, out=tmp_path / "run", resume=True, **HOW)
+    fit(model, SHOP, epochs=4, out=tmp_path / "run", resume=begun, **HOW)
+    same_run(tmp_path / "run", model, whole["official"])
+    assert not list((tmp_path / "run").glob(".*"))
 
 
 def test_more_epochs_later(whole, tmp_path):
@@ -386,3 +387,42 @@ def test_a_switch_that_cannot_be_had_changes_nothing(monkeypatch):
     assert same_weights(plain, switched)
     with pytest.raises(InputError, match="precision='half' is unknown: choose one of highest, high, medium"):
         fit(plain, SHOP, epochs=1, precision="half")
+
+
+# ---- wherever it is called
+
+@pytest.mark.parametrize("around", [torch.no_grad, torch.inference_mode, lambda: torch.device("meta")], ids=["no_grad", "inference_mode", "default device"])
+def test_it_trains_wherever_it_is_called(around, whole):
+    "What the caller has switched off, or where new tensors go by default, is no matter of the training's."
+    model = model_of("sasrec")
+    with around():
+        records = fit(model, SHOP, epochs=4, **HOW)
+    assert timeless(records) == lines(whole["sasrec"][0]) and same_weights(model, whole["sasrec"][1])
+
+
+def test_weights_that_cannot_be_trained_are_said_at_once():
+    with torch.inference_mode():
+        model = model_of("sasrec")
+    with pytest.raises(InputError, match="made inside torch.inference_mode"):
+        fit(model, SHOP, **HOW)
+
+
+def test_what_has_no_stages_takes_one_epoch_without_batches(tmp_path):
+    model = Popularity(SHOP.n_items)
+    trainer = Trainer(model, SHOP)
+    assert not trainer.learns and trainer.optimisers == {} and list(trainer.batches()) == [] and trainer.epoch == 1
+    model = Popularity(SHOP.n_items)
+    records = fit(model, SHOP, epochs=7, out=tmp_path / "run", progress=False)
+    assert len(records) == 1 and records[0].keys() == {"epoch", "valid", "seconds", "seconds_training"}
+    assert timeless(fit(Popularity(SHOP.n_items), SHOP, epochs=7, out=tmp_path / "run", resume=True, progress=False)) == timeless(records)
+
+
+@pytest.mark.parametrize("columns", [60, 80, 100, 300])
+def test_the_bar_fits_the_line(columns, monkeypatch, capsys):
+    "However many terms there are; where there is room they are all said."
+    shown = []
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr(module.tqdm, "set_postfix_str", lambda bar, text, refresh: shown.append(text))
+    fit(model_of(), SHOP, epochs=1, batch_size=8, progress=True)
+    assert shown and all(len("epoch 1/1") + 45 + len(text) <= max(columns, 54) for text in shown)
+    assert [("augmenters.R" in text, "loss" in text) for text in shown[-1:]] == [(columns == 300, columns > 60)]

@@ -82,7 +82,7 @@ def still(name, preset=None, seed=0, **settings):
     trainer = Trainer(model, SHOP)
     model.start_epoch(trainer)
     batch, targets, pick = some(trainer, seed)
-    return model, batch, targets, model.views(batch, targets, pick)
+    return model, batch, targets, model.shared_inputs(batch, targets, pick)
 
 
 # ---- what is refused
@@ -288,7 +288,7 @@ def test_complementing():
     assert all(torch.equal(t, fresh[f"encoder.{k}"]) for k, t in model.encoder.state_dict().items())
     batch, targets, _ = some(trainer, 0)
     model.train()
-    views = model.views(batch, targets)
+    views = model.shared_inputs(batch, targets)
     state = model.generator.get_state()
     terms = model.loss(views)
     model.generator.set_state(state)

@@ -21,7 +21,8 @@ from mclrec.runs import model_class
 from mclrec.toy import toy
 from mclrec.resume import training_state
 from mclrec.training import Trainer
-from mclrec.views import Film, Snapshot, alignment, augmented_once, effective_rank, film, project, record, snapshot, some_histories, uniformity, view_numbers, views_over_time_figure
+from mclrec.figures.maps import Film, film, project, views_over_time_figure
+from mclrec.views import Snapshot, alignment, augmented_once, ceiling, effective_rank, record, snapshot, some_histories, uniformity, view_numbers
 
 SHOP = toy()
 SMALL = dict(d=8, n=6, layers=1, heads=2, inner=8)
@@ -62,6 +63,25 @@ def test_the_ends_of_each_scale():
     two = torch.tensor([[1.0, 0.0], [-1.0, 0.0]])
     assert math.isclose(uniformity(two), -8)
     assert view_numbers(two, -two) == {"alignment": alignment(two, -two), "uniformity": uniformity(torch.cat([two, -two])), "effective rank": effective_rank(torch.cat([two, -two]))}
+
+
+@pytest.mark.parametrize("d, share", [(4, False), (8, False), (8, True), (32, False)])
+@pytest.mark.parametrize("preset", ["official", "paper"])
+def test_nothing_goes_beyond_the_ceiling(d, share, preset):
+    "Singular values beyond it are rounding errors: double precision keeps them below 1e-9 of the largest."
+    model = MCLRec(SHOP.n_items, preset, d=d, layers=1, inner=8, share=share).double()
+    h = cloud(200, d, 5).double()
+    with torch.no_grad():
+        one, two = model.w1(h), model.w2(h)
+    for views, augmenters in ((one, 1), (torch.cat([one, two]), 1 if share else 2)):
+        s = torch.linalg.svdvals(views)
+        assert (s > 1e-9 * s[0]).sum() <= ceiling(d, augmenters) and effective_rank(views) <= ceiling(d, augmenters) + 1e-6
+    assert ceiling(d, 0) == d and ceiling(d) <= d
+
+
+def test_a_snapshot_is_one_tensor_too():
+    taken = snapshot(MCLRec(SHOP.n_items, **SMALL), augmented_once(MCLRec(SHOP.n_items, **SMALL), some_histories(SHOP, 6, 20)))
+    assert taken.stacked().shape == (4, 20, 8) and torch.equal(taken.stacked()[3], taken.z2)
 
 
 @pytest.mark.parametrize("call, said", [
@@ -182,6 +202,8 @@ def test_choosing_views_hides_points_and_moves_none():
     places = [{(t.xaxis, t.x, t.y) for t in figure.data} for figure in (z, h, both)]
     assert places[0] | places[1] == places[2] and not places[0] & places[1]
     assert z.layout.xaxis.range == h.layout.xaxis.range == both.layout.xaxis.range
+    close = views_over_time_figure(films, 1, "left one", "right one", "z", "this moment")
+    assert [t.x for t in close.data] == [t.x for t in z.data] and np.ptp(close.layout.xaxis.range) < np.ptp(z.layout.xaxis.range)
     assert len(both.to_json()) < 40_000
 
 

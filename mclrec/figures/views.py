@@ -237,8 +237,8 @@ def _add_hinges(figure, x, o_min, o_max):
 def _add_ticks(figure, o_min, o_max, width):
     "Add each anchor's own margins as small upright strokes near the top."
     for name, at, height, color in (("o<sub>min</sub>", o_min, .97, "augmenter"), ("o<sub>max</sub>", o_max, .91, "encoder")):
-        tick = dict(color=COLORS[color], symbol="line-ns-open", size=9)
-        figure.add_scatter(x=at.numpy(), y=[height * width] * len(at), yaxis="y2", mode="markers", name=f"{name} of each", marker=tick)
+        tick = dict(mode="markers", marker=dict(color=COLORS[color], symbol="line-ns-open", size=9))
+        figure.add_scatter(x=at.numpy(), y=[height * width] * len(at), yaxis="y2", name=f"{name} of each", **tick)
 
 # %% ../../nbs/6_how_this_book_works/68_figures_of_views.ipynb #6f5cec9e
 def scores_figure(S, move_positives=0.0, move_negatives=0.0, spread=1.0, margins="batch", reach=None):

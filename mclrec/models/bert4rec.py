@@ -109,7 +109,7 @@ class BERT4Rec(ClozeEncoder):
     def examples(self, data):
         return windows(data, self.settings["n"]) if self.settings["windows"] else super().examples(data)
 
-    def views(self, batch, targets, index=None):
+    def shared_inputs(self, batch, targets, index=None):
         whole = append(batch, targets, self.settings["n"])
         masked, hidden = hide(whole, self.settings["mask_ratio"], self.settings["last_only"], self.token,
                               self.generator)

@@ -119,7 +119,7 @@ class BPR(Recommender):
 
     def encode(self, batch): return self.P(batch)
     def item_vectors(self): return self.Q.weight[1:self.n_items + 1]
-    def views(self, batch, targets, index): return batch, self.unseen(batch.users, self.generator)
+    def shared_inputs(self, batch, targets, index): return batch, self.unseen(batch.users, self.generator)
     def stages(self): return [("encoder", self.loss)]
 
     def loss(self, views):

@@ -116,7 +116,7 @@ class Caser(ConvolutionalNet):
 
     def stages(self): return [("encoder", self.loss)]
     def start_epoch(self, trainer): self.items, self.ends = trainer.items, trainer.end
-    def views(self, batch, targets, index):
+    def shared_inputs(self, batch, targets, index):
         if not self.settings["negatives"]: return batch, targets, None, None
         place = self.ends[index][:, None] + torch.arange(self.settings["targets"], device=index.device)
         real = place < self.learnt[batch.users][:, None]

@@ -33,7 +33,7 @@ class CL4SRec(EncoderRecommender):
     @property
     def metric(self): return ("MRR@10", 4) if self.preset == "authors" else super().metric
 
-    def views(self, batch, targets, index=None):
+    def shared_inputs(self, batch, targets, index=None):
         return make_views(batch, targets, self.settings, self.n_items, self.generator)
 
     def stages(self): return [("encoder", self.loss)]

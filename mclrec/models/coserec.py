@@ -104,7 +104,7 @@ class TwoViews(SASRec):
         operator = torch.randint(len(self.ratios), batch.lengths.shape, generator=self.generator, device=self.device)
         return augment(batch, operator, self.generator, self.ratios)
 
-    def views(self, batch, targets, index=None): return batch, targets, self.view(batch), self.view(batch)
+    def shared_inputs(self, batch, targets, index=None): return batch, targets, self.view(batch), self.view(batch)
 
     def encode_three(self, batch, view1, view2):
         """What the encoder makes of the histories and of both views, one vector a sequence or, with

@@ -54,7 +54,7 @@ class SameTargetViews(EncoderRecommender):
         self.same_target = SameTarget(self.actions[self.end].long())
         return examples
 
-    def views(self, batch, targets, index):
+    def shared_inputs(self, batch, targets, index):
         other = self.same_target.another(index, self.generator)
         return join([batch, batch, gather(self.actions, self.start[other], self.end[other])]), targets
 

@@ -95,7 +95,7 @@ class GRU4Rec(RecurrentNet):
 
     def stages(self): return [("encoder", self.loss)]
 
-    def views(self, batch, targets, index):
+    def shared_inputs(self, batch, targets, index):
         if not self.settings["negatives"]: return batch, targets, None
         return batch, targets, torch.multinomial(self.chances, self.settings["negatives"], replacement=True,
                                                  generator=self.generator)

@@ -102,7 +102,7 @@ class S3Rec(MaskedItems):
             trainer.users, trainer.start, trainer.end = (torch.from_numpy(x).to(self.device)
                                                          for x in self.fine_tuning)
 
-    def views(self, batch, targets, index=None):
+    def shared_inputs(self, batch, targets, index=None):
         return self.puzzle(batch, targets) if self.pretraining else (batch, targets)
 
     def stages(self): return [("pretrain", self.mip_loss)] if self.pretraining else [("encoder", self.loss)]

@@ -1,4 +1,7 @@
 """What the figures of the book promise beyond being moved, which `test_chapters` does for each."""
+import re
+
+import pytest
 from lab import SHOWN
 
 PLAYING = f"n => {{ const box = document.querySelectorAll('.mclrec-explorable')[n]; return {SHOWN}; }}"
@@ -24,6 +27,66 @@ def test_a_figure_is_live_on_a_slow_page(open_notebook):
     assert notebook.explorables() == [["mclrec-control-k", "mclrec-control-scale"]]
     slow.send("Emulation.setCPUThrottlingRate", {"rate": 1})
     assert notebook.move(0, "mclrec-control-scale") is not None
+
+
+BUSY = """() => { window.busy = setInterval(() => { const end = Date.now() + 2500; while (Date.now() < end); }, 50); }"""
+
+
+@pytest.mark.parametrize("slow", ["throttled", "busy"])
+def test_a_slow_page_raises_no_error(open_notebook, slow):
+    "anywidget gives a widget two seconds to be ready, which a slow page does not have: when the figures come, and when the page is opened again."
+    notebook = open_notebook("nbs/6_how_this_book_works/60_explorables.ipynb")
+    page, errors = notebook.page, []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    if slow == "throttled":
+        page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": 12})
+    else:
+        page.evaluate(BUSY)
+    notebook.run_all()
+    if slow == "busy":
+        page.evaluate("clearInterval(window.busy)")
+    notebook.explorables()
+    page.wait_for_timeout(3000)
+    assert errors == []
+    page.evaluate("jupyterapp.commands.execute('docmanager:save')")
+    page.wait_for_function("!jupyterapp.shell.currentWidget.context.model.dirty", timeout=60_000)
+    page.reload()
+    notebook.ready()
+    page.locator(".mclrec-explorable").first.wait_for(timeout=60_000)
+    notebook.explorables()
+    page.wait_for_timeout(3000)
+    assert errors == []
+
+
+COLOURS = """[...document.querySelectorAll('.mclrec-plot text, .mclrec-caption, .mclrec-controls .widget-label')].map(text => {
+  const style = getComputedStyle(text), page = getComputedStyle(document.querySelector('.jp-Notebook')).backgroundColor;
+  return [text.textContent, text instanceof SVGElement ? style.fill : style.color, page, parseFloat(style.fontSize)];
+})"""
+
+
+def contrast(a, b):
+    "WCAG 2, of two colours as a browser says them; what is transparent lies on the other."
+    (r, g, b_, *alpha), under = ([float(x) for x in re.findall(r"[\d.]+", color)] for color in (a, b))
+    share = alpha[0] if alpha else 1
+    lights = []
+    for color in ([share * x + (1 - share) * y for x, y in zip((r, g, b_), under)], under[:3]):
+        parts = [c / 255 / 12.92 if c / 255 <= .04045 else ((c / 255 + .055) / 1.055) ** 2.4 for c in color]
+        lights.append(.2126 * parts[0] + .7152 * parts[1] + .0722 * parts[2])
+    return (max(lights) + .05) / (min(lights) + .05)
+
+
+@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
+def test_text_can_be_read_in_every_theme(open_notebook, theme):
+    notebook = open_notebook("nbs/6_how_this_book_works/60_explorables.ipynb")
+    notebook.run_all()
+    notebook.explorables()
+    notebook.page.evaluate("theme => jupyterapp.commands.execute('apputils:change-theme', { theme })", theme)
+    name = f"document.body.dataset.jpThemeName === {theme!r}"
+    notebook.page.wait_for_function(name)
+    notebook.page.wait_for_timeout(2000)
+    found = notebook.page.evaluate(COLOURS)
+    assert len(found) > 10
+    assert [text for text in found if text[3] < 14 or contrast(text[1], text[2]) < 4.5] == []
 
 
 def test_a_broken_figure_is_a_fault(open_notebook):

@@ -1,0 +1,131 @@
+"""The records of the experiments are whole and true: every configuration of its script once with every seed, numbers that can be of one ranking."""
+import importlib
+import json
+import math
+import sys
+from pathlib import Path
+
+import pytest
+
+from mclrec.data import InputError
+from mclrec.evidence import Interval, interval, read_experiment, t_quantile
+from mclrec.meta import MCLRec
+from mclrec.runs import fingerprint, model_class
+from mclrec.toy import toy
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "results"
+SCRIPTS = ["switches", "what_r_does", "r_added", "two_steps"]
+SEEDS = {"switches": 5, "what_r_does": 6, "r_added": 5, "two_steps": 5}
+
+
+@pytest.fixture(scope="module")
+def scripts():
+    "The scripts of `benchmarks/`, by name."
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    try: yield {name: importlib.import_module(name) for name in SCRIPTS}
+    finally: sys.path.remove(str(ROOT / "benchmarks"))
+
+
+def rows_of(name):
+    "All rows of a record, with the name of their configuration and their seed."
+    return [(configuration, seed, row) for configuration, of_seed in read_experiment(RESULTS / f"{name}.json").rows.items() for seed, row in of_seed.items()]
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_record_holds_configurations_of_its_script_each_seed_once(scripts, name):
+    kept, script = read_experiment(RESULTS / f"{name}.json"), scripts[name]
+    said = json.loads(json.dumps(script.configurations()))
+    assert kept.settings.keys() == kept.rows.keys() and all(said[key] == value for key, value in kept.settings.items())
+    assert all({*seeds} <= {*script.SEEDS} for seeds in kept.rows.values())
+    counts = [len(seeds) for seeds in kept.rows.values()]
+    assert max(counts) >= SEEDS[name] and len(rows_of(name)) == sum(counts)
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_record_says_what_it_was_made_of(name):
+    head = read_experiment(RESULTS / f"{name}.json").head
+    assert head["data"] == {"name": "toy", "fingerprint": fingerprint(toy())}
+    assert head["revision"] and {"torch", "numpy", "python", "threads"} <= head["versions"].keys() and "ties against" in head["protocol"]
+
+
+@pytest.mark.parametrize("name", ["switches", "r_added", "two_steps"])
+def test_numbers_of_a_row_can_be_of_one_ranking(name):
+    for _, _, row in rows_of(name):
+        assert row["test"].keys() == {"seen_in", "seen_out"} and row["seconds"] > 0
+        for test in row["test"].values():
+            assert all(0 <= value <= 1 for value in test.values()) and test["MRR@10"] <= test["NDCG@10"] <= test["HR@10"]
+            assert abs(test["HR@10"] * 1000 - round(test["HR@10"] * 1000)) < 1e-6                     # hits among a thousand people
+        assert 1 <= row["best_epoch"] <= len(row["valid"])
+        assert math.isclose(max(row["valid"]), row["valid"][row["best_epoch"] - 1], abs_tol=1e-4)     # MCLRec's is rounded to four decimals
+
+
+def test_the_switches_are_those_between_the_presets():
+    kept, paper = read_experiment(RESULTS / "switches.json"), MCLRec.PRESETS["paper"]
+    assert kept.settings["paper"] == paper and kept.settings["official"] == {name: MCLRec.DEFAULTS[name] for name in paper}
+    for name in paper:
+        assert [k for k, v in kept.settings[f"paper, {name}"].items() if v != paper[k]] == [name]
+        assert [k for k, v in kept.settings[f"official, {name}"].items() if v != MCLRec.DEFAULTS[k]] == [name]
+
+
+def test_the_settings_of_two_steps_make_models():
+    for said in read_experiment(RESULTS / "two_steps.json").settings.values():
+        assert model_class(said["model"])(9, **said["settings"]).stages() and said["times"] in (1, 2)
+
+
+def test_measures_of_the_views_keep_to_their_bounds():
+    kept = read_experiment(RESULTS / "what_r_does.json")
+    ceiling = {"z rank": 2 * (32 // 4 + 1), "z rank of one": 32 // 4 + 1, "h rank": 32}
+    for _, _, row in rows_of("what_r_does"):
+        measures = row["measures"]
+        assert all(len(values) == len(kept.head["ranked" if name == "NDCG@10" else "examples"]) for name, values in measures.items())
+        for view in "hz":
+            assert all(0 <= a <= 4 for a in measures[f"{view} alignment"]) and all(u <= 0 for u in measures[f"{view} uniformity"])
+        for name, most in ceiling.items(): assert all(1 <= r <= most for r in measures[name])
+
+
+def test_runs_with_and_without_r_begin_alike():
+    kept = read_experiment(RESULTS / "what_r_does.json").rows
+    for name, seeds in kept.items():
+        base = kept[name[:name.rindex(" R ")] + " R off"]
+        for seed in seeds.keys() & base.keys():
+            assert all(seeds[seed]["measures"][m][0] == base[seed]["measures"][m][0] for m in base[seed]["measures"] if m != "NDCG@10")
+
+
+def test_the_records_of_experiments_are_light():
+    assert sum((RESULTS / f"{name}.json").stat().st_size for name in SCRIPTS) < 500_000
+
+
+def test_a_class_that_steps_twice_says_its_stages_twice(scripts):
+    again = scripts["two_steps"].again
+    assert [group for group, _ in again(MCLRec, 2)(9, d=8, joint=True).stages()] == ["all", "all"]
+    assert [group for group, _ in again(MCLRec, 1)(9, d=8).stages()] == ["encoder", "augmenters", "encoder"]
+
+
+def test_a_line_that_was_cut_is_run_again(scripts, tmp_path):
+    jobs = sys.modules["jobs"]
+    (tmp_path / "lines").write_text('{"configuration": "a", "seed": 1, "x": 2}\n{"configuration": "b", "se')
+    assert list(jobs.finished(tmp_path / "lines")) == [("a", 1)] and jobs.finished(tmp_path / "none") == {}
+    assert json.loads(jobs.in_lines({"a": 1, "settings": {"s": {}}, "rows": [{"x": 2}]})) == {"a": 1, "settings": {"s": {}}, "rows": [{"x": 2}]}
+
+
+# What reads them
+
+def test_what_is_no_experiment_is_refused(tmp_path):
+    path = tmp_path / "x.json"
+    path.write_text('{"runs": []}')
+    with pytest.raises(InputError, match="is no record of an experiment"): read_experiment(path)
+    path.write_text('{"settings": {}, "rows": [{"configuration": "a", "seed": 1}, {"configuration": "a", "seed": 1}]}')
+    with pytest.raises(InputError, match="has 'a' with seed 1 twice"): read_experiment(path)
+
+
+@pytest.mark.parametrize("p, freedom, value", [(.975, 1, 12.7062), (.975, 4, 2.7764), (.95, 4, 2.1318), (.995, 9, 3.2498), (.975, 120, 1.9799)])
+def test_students_quantiles_are_those_of_the_tables(p, freedom, value):
+    assert math.isclose(t_quantile(p, freedom), value, abs_tol=5e-5)
+
+
+def test_an_interval_and_its_sign():
+    assert math.isclose(interval([1, 2, 3]).high, 2 + 4.30265 / 3**.5, abs_tol=1e-4) and interval([1, 2, 3]).n == 3
+    assert Interval(1, .5, 1.5, 5).sign == 1 and Interval(-1, -1.5, -.5, 5).sign == -1 and Interval(0, -1, 1, 5).sign == 0
+    assert interval([1, 2, 3], .5).low > interval([1, 2, 3]).low
+    with pytest.raises(InputError, match="at least two"): interval([1])
