@@ -93,7 +93,6 @@ LONGER = {
     ("05_a_model", "class Recommender(nn.Module):"): 67,
     ("10_meta_training", "class MCLRec(EncoderRecommender):"): 75,
     ("11_training", "class Trainer:"): 48,
-    ("52_runs", "class _Within(TorchFunctionMode):"): 47,
     ("60_explorables", "class Explorable:"): 50,
     ("60_explorables", '_LIBRARY = """'): 46,
     ("61_the_live_trainer", "class AdjustableRun:"): 79,
