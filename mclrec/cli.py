@@ -169,7 +169,7 @@ def split_settings(kind, args, kept):
 def check_early(args):
     "Raises `InputError` for what can be seen to be wrong before PyTorch is loaded."
     from mclrec.checks import InputError
-    from mclrec.files import leftovers
+    from mclrec.files import is_folder, leftovers
     from mclrec.loading import check_source
     from mclrec.registry import MODELS
     from mclrec.words import short
@@ -178,7 +178,7 @@ def check_early(args):
     if getattr(args, "resume", False) and not args.out: raise InputError("--resume continues a run; say which with --out RUN.")
     if hasattr(args, "folder"):
         folder = Path(args.folder).expanduser()
-        if not folder.is_dir() and not leftovers(folder.parent, folder.name):
+        if not is_folder(folder) and not leftovers(folder.parent, folder.name):
             raise InputError(f"{folder}: there is no such folder; give the folder of a run.")
     if hasattr(args, "data"): check_source(args.data)
 

@@ -30,6 +30,7 @@ import numpy as np
 from .checks import InputError, Range, check_number
 from .data import Interactions, from_rows
 from .download import FILES, download, local_path, matches, suggest
+from .files import is_folder
 from .toy import toy_rows
 from .words import listed, reason, short, shown
 
@@ -472,7 +473,7 @@ MAX_ROWS = 10**7                          # of a parquet file, or 100 a byte
 
 def _parts(path):
     "The parquet files in a folder, as Spark writes them: what begins with _ or . is none of the data."
-    return sorted(p for p in path.iterdir() if p.suffix == ".parquet" and p.name[0] not in "._") if path.is_dir() else [path]
+    return sorted(p for p in path.iterdir() if p.suffix == ".parquet" and p.name[0] not in "._") if is_folder(path) else [path]
 
 def _read_parquet(path, columns):
     "The actions of a parquet file, or of a folder of them, reading only their columns."
@@ -505,7 +506,8 @@ def _check_file(path):
     "Raises `InputError` for what is no file that can be read."
     try: kind = path.stat().st_mode
     except (OSError, ValueError) as e:                               # not there, a loop of links, a name that cannot be
-        beside = [p.name for p in path.parent.iterdir() if _suffix(p) in READERS] if path.parent.is_dir() else []
+        try: beside = [p.name for p in path.parent.iterdir() if _suffix(p) in READERS]
+        except (OSError, ValueError): beside = []
         known = beside[:1000] if path.suffix else NAMES
         missing = isinstance(e, (FileNotFoundError, NotADirectoryError))
         why = "no such file, and no name of a data set" if missing else f"cannot be read ({reason(e)})"
@@ -518,7 +520,7 @@ def check_source(source):
     if source in NAMES: return
     if re.match(r"\w+://", source): raise InputError(f"{source}: an address, not a file; download it first and give the file.")
     path = Path(source).expanduser()
-    if not (path.is_dir() and _parts(path)): _check_file(path)
+    if not (is_folder(path) and _parts(path)): _check_file(path)
 
 def _read_file(path, columns):
     "The actions of the file `path`, whatever its format."

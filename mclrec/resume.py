@@ -12,7 +12,7 @@ import math
 import torch
 
 from .checks import InputError
-from .files import claim, clear_up, digest, json_bytes, parse_json, read_bytes, write_atomically
+from .files import cannot_write, claim, clear_up, digest, is_folder, json_bytes, parse_json, read_bytes, write_atomically
 from .model import logger
 from .runs import (check_run, read_config, read_tensors, sealed, set_weights, versions, vocabulary_bytes,
                          write_tensors)
@@ -62,9 +62,13 @@ FILES = ("config.json", "vocabulary.json", "model.safetensors", "metrics.jsonl",
 
 def check_folder(folder, resume):
     "Before anything is trained: removes what a killed run left. Raises `InputError` if a new run is to go where something is already."
-    if folder.is_dir(): clear_up(folder, *FILES)
-    if not resume and (folder.is_symlink() or folder.exists()) and not (folder.is_dir() and _unused(folder)):
+    if is_folder(folder): clear_up(folder, *FILES)
+    if not resume and _is_taken(folder) and not (folder.is_dir() and _unused(folder)):
         raise InputError(f"{folder}: is there already; resume that run or choose another folder.")
+
+def _is_taken(folder):
+    try: return folder.is_symlink() or folder.exists()
+    except OSError as e: raise cannot_write(folder, e) from None
 
 def _unused(folder):
     "Whether there is nothing in a folder, or only what other runs are preparing at this moment."
@@ -96,7 +100,7 @@ def open_run(folder, config, trainer, best, resume):
             raise InputError(f"{folder}: is there already; resume that run or choose another folder.")
         kept = config
     else:
-        if not folder.is_dir(): raise InputError(f"{folder}: there is no run to resume; leave out resume to begin one.")
+        if not is_folder(folder): raise InputError(f"{folder}: there is no run to resume; leave out resume to begin one.")
         if _unused(folder): raise InputError(f"{folder}: there is no run to resume, the folder is empty; leave out resume to begin one.")
         kept = read_config(folder)
         _check_same(folder, kept, config)

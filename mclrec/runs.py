@@ -27,8 +27,8 @@ from torch.overrides import TorchFunctionMode
 
 from .checks import InputError
 from .data import Interactions
-from .files import (OBJECT, TEXT, beside, cannot_write, check_file, clear_up, digest, exchange, fits, json_bytes, leftovers,
-                          parse_json, read_bytes, read_json, sync_folder, whole, write_atomically, write_json)
+from .files import (OBJECT, TEXT, beside, cannot_write, check_file, clear_up, digest, exchange, fits, is_folder, json_bytes,
+                          leftovers, parse_json, read_bytes, read_json, sync_folder, whole, write_atomically, write_json)
 from .model import Recommender, logger
 from .words import reason, short
 
@@ -245,10 +245,10 @@ def set_weights(model, tensors: dict, path, of="the model that config.json descr
 def load_run(folder) -> Recommender:
     "The model saved in `folder`, by `save` or by training, ready for use; `InputError` if it is not a complete run."
     folder = Path(folder).expanduser()
-    if not folder.is_dir():
+    if not is_folder(folder):
         try: _finish_save(folder.resolve())
         except (OSError, RuntimeError): pass
-    if not folder.is_dir(): raise InputError(f"{folder}: there is no such folder; give the folder of a run.")
+    if not is_folder(folder): raise InputError(f"{folder}: there is no such folder; give the folder of a run.")
     config = read_config(folder)
     ids, weights = read_vocabulary(folder, config), folder / "model.safetensors"
     tensors, notes = read_tensors(weights)
@@ -263,8 +263,9 @@ def _check_epoch(folder, config, notes):
     "Raises `InputError` if the weights are neither those that were saved, nor the best or the latest ones of the training."
     saved = config.get("checksums", {}).get("model.safetensors", notes.get("sha256"))
     try:
+        check_file(folder / "state.safetensors")
         with safetensors.safe_open(folder / "state.safetensors", "pt") as file: state = file.metadata() or {}
-    except (OSError, safetensors.SafetensorError): state = {}                  # none there, or none that could be resumed
+    except (InputError, OSError, safetensors.SafetensorError): state = {}                  # none there, or none that could be resumed
     trained = state.get("weights") or saved
     newer = notes.get("epoch", "").isdigit() and state.get("epoch", "").isdigit() and int(notes["epoch"]) > int(state["epoch"])
     if saved != notes.get("sha256") or not (newer or trained == notes.get("sha256")):
