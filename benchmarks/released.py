@@ -126,7 +126,8 @@ def dropout(clone, draws):
     stream = pair.batches()
     for table, _ in (next(stream) for _ in range(10)): pair.updates(table)
     pair.ours.load_state_dict(pair.weights())
-    (table, batch), losses, gradients = next(stream), ([], []), ([], [])
+    table = next(stream)[0]
+    losses, gradients = ([], []), ([], [])
     names = [name for name in pair.ours.state_dict() if name.startswith("encoder.") and name != "encoder.M.weight"]
     pair.augmenters.requires_grad_(False)
     for _ in range(draws):

@@ -11,7 +11,6 @@ __all__ = ['write_whole', 'describe', 'CONFIG', 'PARTS', 'SAVED', 'tensors_diges
 import hashlib
 import json
 import math
-import os
 import platform
 import re
 import shutil
@@ -30,7 +29,7 @@ from .data import Interactions
 from .files import (OBJECT, TEXT, beside, cannot_write, check_file, clear_up, digest, exchange, fits, is_folder, json_bytes,
                           leftovers, parse_json, read_bytes, read_json, sync_folder, whole, write_atomically, write_json)
 from .model import Recommender, logger
-from .words import reason, short
+from .words import reason
 
 write_whole = write_atomically            # its former name
 

@@ -112,6 +112,7 @@ def test_it_stops_early_and_keeps_its_best_epoch(name, preset):
     model = made(name, preset)
     records = fit(model, SHOP, epochs=12, patience=1, metric="NDCG@10", **HOW)
     decimals, best, waited, counted = model.metric[1], -math.inf, 0, records[model.warm_up:]
+    kept = None
     for k, record in enumerate(counted):
         value = record["valid"]["NDCG@10"] if decimals is None else round(record["valid"]["NDCG@10"], decimals)
         best, waited, kept = (value, 0, record) if value > best else (best, waited + 1, kept)

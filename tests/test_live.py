@@ -5,7 +5,6 @@ import subprocess
 import sys
 import threading
 import time
-from itertools import islice
 
 import pytest
 import torch
@@ -135,7 +134,7 @@ def test_the_same_seed_is_the_same_run():
 def test_a_run_that_is_dropped_ends_its_thread():
     run = run_of()
     run.start()
-    until(lambda: run.history)
+    until(lambda: run.history)  # noqa: F821 (the name is deleted below, on purpose)
     thread = run._thread
     del run
     gc.collect()

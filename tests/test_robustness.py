@@ -4,7 +4,6 @@ Nothing may end in a traceback, hang, lose a run, or give other numbers in silen
 characters. A minute in all; MCLREC_FUZZ_SECONDS=600 looks for longer.
 """
 import builtins
-import ctypes
 import gzip
 import json
 import logging
@@ -32,7 +31,6 @@ from mclrec import words
 from mclrec.cli import main
 from mclrec.data import from_rows
 from mclrec.loading import load
-from mclrec.meta import MCLRec
 from mclrec.model import Popularity, recommend
 from mclrec.models.sasrec import SASRec
 from mclrec.runs import load_official, load_run, read_tensors, save

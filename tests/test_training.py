@@ -5,7 +5,6 @@ import math
 import pytest
 import torch
 
-import mclrec.resume as resume
 import mclrec.files as files
 import mclrec.training as module
 from mclrec.data import InputError, from_rows, prefixes
@@ -56,7 +55,7 @@ def test_an_epoch_sees_every_example_once():
     for epoch in (1, 2):
         assert sum(1 for _ in trainer.batches()) == 5 and trainer.epoch == epoch
         assert sorted(seen) == expected
-        first, seen = (seen, []) if epoch == 1 else (first, seen)
+        first, seen = (seen, []) if epoch == 1 else (first, seen)  # noqa: F821 (bound in the first epoch)
     assert first != seen  # in another order each time
 
 

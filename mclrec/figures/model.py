@@ -457,7 +457,7 @@ class Here:
 
     def _repr_svg_(self):
         across, down = lambda x: round(60 * x + 30, 1), lambda y: round(130 - 30 * y, 1)
-        parts = [f'<svg xmlns="http://www.w3.org/2000/svg" width="420" height="148" viewBox="0 0 420 148" role="img">',
+        parts = ['<svg xmlns="http://www.w3.org/2000/svg" width="420" height="148" viewBox="0 0 420 148" role="img">',
                  f"<title>{self!r}</title>"]
         for a, b in flows("official"):
             (x1, y1), (x2, y2) = _ends(a, b)
