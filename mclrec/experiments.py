@@ -8,7 +8,6 @@ __all__ = ['STEPS', 'find_results', 'Result', 'as_result', 'read_results', 'read
            'holm']
 
 # %% ../nbs/4_the_evidence/40_table_3_read_again.ipynb #748692c8
-import json
 from dataclasses import dataclass
 from html import escape
 from itertools import combinations, product
