@@ -158,6 +158,7 @@ class AdjustableRun:
         self._held |= changed
         return changed
 
+# %% ../nbs/6_how_this_book_works/61_the_live_trainer.ipynb #4e18f6da
 def _endless(trainer):
     "The records of `trainer`, epoch after epoch."
     while True: yield from trainer.batches()
