@@ -95,8 +95,8 @@ LONGER = {
     ("11_training", "class Trainer:"): 48,
     ("52_runs", "class _Within(TorchFunctionMode):"): 47,
     ("60_explorables", "class Explorable:"): 50,
-    ("60_explorables", '_LIBRARY = """'): 46,
     ("61_the_live_trainer", "class AdjustableRun:"): 79,
+    ("61_the_live_trainer", "class LiveRun(AdjustableRun):"): 73,
     ("61_the_live_trainer", "class LiveTrainer:"): 76,
 }
 
