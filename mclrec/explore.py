@@ -129,7 +129,10 @@ function inked(value, ink, grey, text = false) {
   const entries = Object.entries(value);
   return Object.fromEntries(entries.map(([k, v]) => [k, inked(v, ink, grey, text || k.endsWith("font"))]));
 }
+"""
 
+# %% ../nbs/6_how_this_book_works/60_explorables.ipynb #0eae4a8b
+_LIBRARY += """
 async function attach(place, model) {
   const news = await model.widget_manager.get_model(place.dataset.news);
   const plot = document.createElement("div"), trouble = document.createElement("pre");

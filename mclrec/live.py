@@ -158,6 +158,7 @@ class AdjustableRun:
         self._held |= changed
         return changed
 
+# %% ../nbs/6_how_this_book_works/61_the_live_trainer.ipynb #4e18f6da
 def _endless(trainer):
     "The records of `trainer`, epoch after epoch."
     while True: yield from trainer.batches()
@@ -174,6 +175,9 @@ class _Orders:
             self.left, self.over = left, self.over or over
             self.condition.notify_all()
 
+# %% ../nbs/6_how_this_book_works/61_the_live_trainer.ipynb #8cb0323c
+_PLACES, _RUNS = {}, weakref.WeakSet()                # the run of each place, and all there are
+
 def _work(run, orders):
     "The life of the thread; `run` is a weak reference."
     torch.set_num_threads(max(1, min(torch.get_num_threads(), (os.cpu_count() or 2) - 1)))
@@ -189,8 +193,6 @@ def _work(run, orders):
             orders.condition.notify_all()
 
 # %% ../nbs/6_how_this_book_works/61_the_live_trainer.ipynb #186c6763
-_PLACES, _RUNS = {}, weakref.WeakSet()
-
 class LiveRun(AdjustableRun):
     """An `AdjustableRun` in a thread of its own.
 

@@ -113,7 +113,8 @@ def check_finite(record, epoch, batch):
             bad = [name for name, term in terms.items() if not math.isfinite(term)]
             if bad:
                 name = next((name for name in bad if name != "loss"), "loss")
-                raise _NotFinite(f"epoch {epoch}, batch {batch}, stage {group}: the term {name} is {float(terms[name])}")
+                where = f"epoch {epoch}, batch {batch}, stage {group}"
+                raise _NotFinite(f"{where}: the term {name} is {float(terms[name])}")
 
 # %% ../nbs/2_the_method/11_training.ipynb #d43e0a02
 def one_epoch(trainer, data, bar=None):
@@ -157,12 +158,6 @@ class BestEpoch:
         model.eval()
 
 # %% ../nbs/2_the_method/11_training.ipynb #dfb414b4
-@contextmanager
-def _ordinary_torch():
-    "Inside it gradients are kept and new tensors are made on the CPU, whatever the caller has set."
-    elsewhere = torch.get_default_device().type != "cpu"
-    with torch.inference_mode(False), torch.enable_grad(), torch.device("cpu") if elsewhere else nullcontext(): yield
-
 def fit(model: Recommender, data: Interactions, epochs: int = 100, seed: int = 2020, batch_size: int = 256,
         lr: float = 1e-3, lr_aug: float = 1e-3, metric: str | None = None, patience: int = 10,
         out: str | Path | None = None, resume: bool = False, progress: bool = True,
@@ -188,15 +183,15 @@ def fit(model: Recommender, data: Interactions, epochs: int = 100, seed: int = 2
     if folder: check_folder(folder, resume)
     held_out(data, "valid")                  # before anything is written: somebody must be there to rank
     with _ordinary_torch(), torch_switches(model, precision, compile):
-        trainer = Trainer(model, data, **{key: value for key, value in how.items() if key not in ("metric", "patience")})
+        trainer = Trainer(model, data, how["seed"], how["batch_size"], how["lr"], how["lr_aug"])
         best = BestEpoch(metric, model.metric[1])
         config = {**model_config(model), "fit": how, "data": {"name": data.name, "fingerprint": fingerprint(data)},
                   "versions": {**versions(), "device": model.device.type, "precision": precision, "compile": compile}}
         records = open_run(folder, config, trainer, best, resume) if folder else []
         _train(trainer, data, epochs, how["patience"], best, records, folder, progress)
     if trainer.epoch <= model.warm_up:
-        logger.warning("%s: all %d epochs belong to its warm-up of %d; train longer, or shorten it, before you judge it.",
-                    model.name, trainer.epoch, model.warm_up)
+        logger.warning("%s: all %d epochs belong to its warm-up of %d; train longer, or shorten it, before you "
+                       "judge it.", model.name, trainer.epoch, model.warm_up)
     return records
 
 # %% ../nbs/2_the_method/11_training.ipynb #5507f50c
@@ -215,6 +210,13 @@ def _train(trainer, data, epochs, patience, best, records, folder, progress):
                          "Try a lower learning rate (lr, lr_aug).") from None
     finally: best.restore(model)
 
+# %% ../nbs/2_the_method/11_training.ipynb #5e1449c9
+@contextmanager
+def _ordinary_torch():
+    "Inside it gradients are kept and new tensors are made on the CPU, whatever the caller has set."
+    elsewhere = torch.get_default_device().type != "cpu"
+    with torch.inference_mode(False), torch.enable_grad(), torch.device("cpu") if elsewhere else nullcontext(): yield
+
 # %% ../nbs/2_the_method/11_training.ipynb #82a6e1a0
 def check_fit(epochs, how, precision="highest"):
     "`epochs` and `how`, the arguments of `fit`, as plain values. Raises `InputError` for one that cannot be."
@@ -223,18 +225,22 @@ def check_fit(epochs, how, precision="highest"):
         raise InputError(f"metric={short(how['metric'])} is unknown: choose one of {', '.join(names)}.")
     if precision not in ("highest", "high", "medium"):
         raise InputError(f"precision={short(precision)} is unknown: choose one of highest, high, medium.")
-    rate = lambda key: check_number(key, how[key], float, Range(0, open_low=True))
-    sizes = {"batch_size": check_number("batch_size", how["batch_size"], int, Range(1, 2**31)),
+    above_0 = Range(0, open_low=True)
+    plain = {"seed": check_seed(how["seed"]),
+             "lr": check_number("lr", how["lr"], float, above_0),
+             "lr_aug": check_number("lr_aug", how["lr_aug"], float, above_0),
+             "batch_size": check_number("batch_size", how["batch_size"], int, Range(1, 2**31)),
              "patience": check_number("patience", how["patience"], int, Range(0, 2**31))}
-    return check_number("epochs", epochs, int, Range(1)), {**how, "seed": check_seed(how["seed"]), "lr": rate("lr"), "lr_aug": rate("lr_aug"), **sizes}
+    return check_number("epochs", epochs, int, Range(1)), how | plain
 
 def _check_trainable(model, data):
-    "Raises `InputError` for what is no model or no data, and for weights that torch cannot change, or that are on no device of this machine."
-    if not isinstance(model, Recommender): raise InputError(f"model is {short(model)}, not a model; make one, such as mclrec.MCLRec(data.n_items).")
+    "Raises `InputError` for what is no model or no data, and for weights that torch cannot change."
+    if not isinstance(model, Recommender):
+        raise InputError(f"model is {short(model)}, not a model; make one, such as mclrec.MCLRec(data.n_items).")
     check_data(data)
     if any(p.is_inference() for p in model.parameters()):
-        raise InputError("the model was made inside torch.inference_mode(), which makes weights that cannot be trained; "
-                         "make it outside.")
+        raise InputError("the model was made inside torch.inference_mode(), which makes weights that cannot be "
+                         "trained; make it outside.")
     if model.device.type == "meta":
         raise InputError("the model is on the device meta, which holds no numbers; "
                          "make it without torch.set_default_device('meta').")
@@ -243,8 +249,8 @@ def _check_trainable(model, data):
 def _progress_bar(trainer, epochs, best, progress):
     "The bar of the next epoch, which names the best value so far."
     shown = f" {best.metric} {best.value:.4f}" if best.value > -math.inf else ""
-    return tqdm(total=math.ceil(len(trainer.end) / trainer.batch_size), desc=f"epoch {trainer.epoch + 1}/{epochs}{shown}",
-                disable=not progress, leave=False, dynamic_ncols=True, mininterval=0.5)
+    batches, words = math.ceil(len(trainer.end) / trainer.batch_size), f"epoch {trainer.epoch + 1}/{epochs}{shown}"
+    return tqdm(total=batches, desc=words, disable=not progress, leave=False, dynamic_ncols=True, mininterval=0.5)
 
 def _advance(bar, means):
     "One batch further; every ten batches as many of the terms as the line has room for, the first ones first."

@@ -94,8 +94,8 @@ LONGER = {
     ("10_meta_training", "class MCLRec(EncoderRecommender):"): 75,
     ("11_training", "class Trainer:"): 48,
     ("60_explorables", "class Explorable:"): 50,
-    ("60_explorables", '_LIBRARY = """'): 46,
     ("61_the_live_trainer", "class AdjustableRun:"): 79,
+    ("61_the_live_trainer", "class LiveRun(AdjustableRun):"): 73,
     ("61_the_live_trainer", "class LiveTrainer:"): 76,
 }
 
