@@ -8,6 +8,7 @@ __all__ = ['FILES', 'training_state', 'restore_training', 'check_folder', 'close
 # %% ../nbs/6_how_this_book_works/66_resuming.ipynb #706688f7
 import json
 import math
+import os
 
 import torch
 
@@ -108,7 +109,8 @@ def open_run(folder, config, trainer, best, resume):
     device = trainer.model.device.type
     if device == "cpu": device = f"the CPU, threads: {torch.get_num_threads()}"
     logger.info("the run is kept in %s; training on %s", folder, device)
-    if resume and (folder / "state.safetensors").exists(): return _continue(folder, kept, trainer, best)
+    if resume and os.path.lexists(folder / "state.safetensors"): return _continue(folder, kept, trainer, best)
+    if resume and (folder / "metrics.jsonl").exists(): logger.warning("%s: holds no state to go on from; training begins anew.", folder)
     if not resume or not (folder / "vocabulary.json").exists(): write_atomically(folder / "vocabulary.json", ids)
     return []                                                     # begun, or stopped within its first epoch
 
