@@ -211,6 +211,7 @@ def recommend(model, data=None, users: list | None = None, histories: list[list]
             lists[row] = [(vocabulary[c], v) for v, c in zip(value, column) if v > -np.inf]
     return lists
 
+# %% ../nbs/1_the_problem/05_a_model.ipynb #05known1
 def _known(history, numbers):
     "The numbers of a history's known items."
     history = id_list("a history", history, "histories=[[…]]")
