@@ -205,6 +205,8 @@ _STYLE = """
 .mclrec-controls > * > .widget-readout { min-width: 3em; text-align: right; }
 .mclrec-controls > .widget-play { align-self: end; width: max-content; }
 .mclrec-controls .widget-toggle-button { font-size: 14px; width: auto; }
+.mclrec-controls > .widget-toggle-buttons { margin: 4px 0 0 0; }
+.mclrec-controls > .widget-toggle-buttons > .widget-label { padding-left: 2px; }
 .mclrec-controls .widget-toggle-buttons > div { display: flex; flex-wrap: wrap; }
 .mclrec-caption, .mclrec-caption .widget-html-content { font-size: 14px; color: var(--jp-content-font-color1); }
 .mclrec-plot, .mclrec-plot > .widget-html-content { width: 100%; min-width: 0; }
