@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import pytest
 import torch
+import torch._dynamo  # what optimisers load: once here, not in every child
 
 import mclrec.files
 import mclrec.loading
