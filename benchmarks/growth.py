@@ -66,9 +66,9 @@ def main():
         print(json.dumps(measure(json.loads(args.case))))
         return
     from mclrec import load
-    from mclrec.loading import at_hand
+    from mclrec.loading import is_available
     print(f"{'users':>8} {'items':>9} {'n':>4} {'mean length':>11} | {'a batch':>9} {'ranking all':>11} | {'parameters':>10} {'step above':>10} {'ranking above':>13} {'in all':>8}")
-    cases = [json.loads(args.only)] if args.only else CASES + [real(load(name)) for name in ("beauty",) if at_hand(name)]
+    cases = [json.loads(args.only)] if args.only else CASES + [real(load(name)) for name in ("beauty",) if is_available(name)]
     for case in cases:
         out = subprocess.run([sys.executable, __file__, "--case", json.dumps(case)], stdout=subprocess.PIPE, check=True, text=True).stdout
         r = json.loads(out)

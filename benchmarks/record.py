@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from mclrec import evaluate, load, load_official, load_run
-from mclrec.runs import describe, fingerprint, versions
+from mclrec.runs import fingerprint, model_config, versions
 
 PROTOCOL = "leave one out, all items ranked, ties against the model; validation with seen items in"
 
@@ -26,7 +26,7 @@ def tested(model, data):
 def record_of_checkpoint(path, data):
     "What can be said of the authors' checkpoint in `path`."
     model = load_official(path, data)
-    return rounded({**describe(model), "preset": "released", "seed": None, "data": {"name": data.name, "fingerprint": fingerprint(data)},
+    return rounded({**model_config(model), "preset": "released", "seed": None, "data": {"name": data.name, "fingerprint": fingerprint(data)},
                     "versions": versions(), **tested(model, data), "valid": [evaluate(model, data, "valid")["MRR@10"]], "epochs": []})
 
 

@@ -10,7 +10,7 @@ from mclrec import MCLRec, evaluate, load  # before torch, whose threads read ho
 
 import torch
 from mclrec.encoder import padded
-from mclrec.loading import at_hand
+from mclrec.loading import is_available
 from mclrec.runs import MODELS, model_class
 from mclrec.training import Trainer
 
@@ -86,7 +86,7 @@ def main():
     parser.add_argument("--batches", type=int, default=12)
     parser.add_argument("--keep", type=Path, metavar="FILE", help="write what a batch of each model costs there, as JSON")
     args = parser.parse_args()
-    names = args.data or [name for name in ("toy", "beauty", "sports", "yelp") if at_hand(name)]
+    names = args.data or [name for name in ("toy", "beauty", "sports", "yelp") if is_available(name)]
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
     if not args.models:
         compare(names, args.batches)

@@ -72,11 +72,12 @@ def layout(lengths, widths):
 # %% ../nbs/6_how_this_book_works/62_the_engine.ipynb #6d0c1a02
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 
-# %% ../nbs/6_how_this_book_works/62_the_engine.ipynb #1fd16d93
+# %% ../nbs/6_how_this_book_works/62_the_engine.ipynb #62table1
 def tables(x, shapes):
     "Consecutive pieces of x (Σ rows·width, k) as tables of the given (rows, width): a list of (rows, width, k)."
     return [t.view(*shape, -1) for t, shape in zip(x.split([rows * width for rows, width in shapes]), shapes)]
 
+# %% ../nbs/6_how_this_book_works/62_the_engine.ipynb #1fd16d93
 class GroupedAttention(torch.autograd.Function):
     """Softmax attention inside each group.
 

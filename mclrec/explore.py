@@ -16,6 +16,8 @@ from itertools import product
 from random import Random
 from uuid import uuid4
 
+from .words import plain_text
+
 # %% ../nbs/6_how_this_book_works/60_explorables.ipynb #7f63bd03
 COLORS = {"encoder": "#0072B2", "augmenter": "#D55E00", "positive": "#009E73", "negative": "#CC79A7",
           "paper": "#E69F00", "official": "#56B4E9", "floor": "#999999", "target": "#F0E442"}
@@ -59,11 +61,11 @@ def chips(rows, title="", height=None):
         for x, (text, color) in enumerate(row):
             shapes.append(dict(type="rect", x0=x + .04, x1=x + .96, y0=y - .36, y1=y + .36, layer="below",
                                fillcolor=color or "rgba(0,0,0,0)", line=dict(color=color or GREY, width=1)))
-        names = [str(text) for text, _ in row]
-        short = [name if len(name) <= room else name[:room - 1] + "…" for name in names]
+        names = [str(text) for text, _ in row]                              # ids may come from strangers
+        short = [plain_text(name if len(name) <= room else name[:room - 1] + "…") for name in names]
         ink = [GREY if color is None else "white" if _dark(color) else "black" for _, color in row]
         figure.add_scatter(x=[x + .5 for x in range(len(row))], y=[y] * len(row), mode="text", text=short,
-                           textfont_color=ink, hovertext=names, hoverinfo="text", showlegend=False)
+                           textfont_color=ink, hovertext=[*map(plain_text, names)], hoverinfo="text", showlegend=False)
     styled(figure, title, height=height or 90 + 46 * len(rows)).update_layout(margin_l=110, shapes=shapes)
     figure.update_xaxes(visible=False, range=[0, width])
     style = dict(range=[len(rows) - .5, -.5], showgrid=False, zeroline=False)

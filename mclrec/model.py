@@ -229,7 +229,7 @@ def _known(history, numbers):
 class EncoderRecommender(Recommender):
     "A model that is the `Encoder` of this book and a loss; the score of item i is h · m_i."
     DEFAULTS = dict(d=64, n=50, layers=2, heads=2, inner=256, dropout=0.5, attention_dropout=0.5)
-    RANGES = {**dict.fromkeys(("d", "n", "layers", "heads", "inner"), Range(1)),
+    RANGES = {**dict.fromkeys(("d", "n", "heads", "inner"), Range(1)), "layers": Range(1, 1000),
               **dict.fromkeys(("dropout", "attention_dropout"), Range(0, 1, open_high=True))}
 
     def __init__(self, n_items, preset=None, seed=2020, **settings):

@@ -16,8 +16,8 @@ import pytest
 
 from mclrec import download as module
 from mclrec.data import InputError
-from mclrec.download import FILES, URL, download, matches
-from mclrec.loading import at_hand, load
+from mclrec.download import FILES, URL, download, has_sha256
+from mclrec.loading import is_available, load
 
 CONTENT = b"".join(b"%d 1 2 3 4 5\n" % u for u in range(1, 20001))
 ENTRY = ("dataset/Tiny/Tiny.txt", "tiny.txt", sha256(CONTENT).hexdigest())
@@ -215,9 +215,9 @@ def test_load_fetches_what_is_missing(server, tmp_path, monkeypatch):
     monkeypatch.delenv("MCLREC_DATA", raising=False)
     monkeypatch.setattr(module, "cache", lambda: tmp_path)
     monkeypatch.setitem(FILES, "yelp", ("y.txt", "yelp.txt", ENTRY[2]))
-    assert not at_hand("yelp")
+    assert not is_available("yelp")
     data = load("yelp")
-    assert at_hand("yelp") and (data.n_users, data.name) == (20000, "yelp") and server.asked == ["/y.txt"]
+    assert is_available("yelp") and (data.n_users, data.name) == (20000, "yelp") and server.asked == ["/y.txt"]
 
 
 def test_addresses_are_pinned():
@@ -227,8 +227,8 @@ def test_addresses_are_pinned():
 
 @pytest.mark.parametrize("name", ["beauty", "sports", "toys", "yelp"])
 def test_fingerprints_are_those_of_the_data(request, name):
-    assert matches(request.getfixturevalue(f"{name}_path"), FILES[name][2])
+    assert has_sha256(request.getfixturevalue(f"{name}_path"), FILES[name][2])
 
 
 def test_fingerprint_of_the_checkpoint(checkpoint_path):
-    assert matches(checkpoint_path, FILES["beauty-checkpoint"][2])
+    assert has_sha256(checkpoint_path, FILES["beauty-checkpoint"][2])

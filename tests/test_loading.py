@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from mclrec import loading
 from mclrec.data import InputError, from_rows
-from mclrec.loading import at_hand, load
+from mclrec.loading import is_available, load
 
 TEXT = [".csv", ".tsv", ".inter", ".json", ".jsonl"]
 ids = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=5)
@@ -222,20 +222,20 @@ def test_nothing_left(tmp_path):
 
 def test_toy_needs_nothing(monkeypatch):
     monkeypatch.setattr(builtins, "open", None)
-    assert at_hand("toy") and load("toy").n_items == 300 and load("toy", core=8).dropped["items"] > 0
+    assert is_available("toy") and load("toy").n_items == 300 and load("toy", core=8).dropped["items"] > 0
 
 
 def test_names_are_looked_for_in_order(tmp_path, monkeypatch, beauty_path):
     monkeypatch.setattr("mclrec.download.cache", lambda: tmp_path / "cache")
     monkeypatch.setattr(loading, "download", lambda name: pytest.fail("no download expected") if name != "sports" else beauty_path)
     monkeypatch.setenv("MCLREC_DATA", str(tmp_path))
-    assert not at_hand("beauty")
+    assert not is_available("beauty")
     shutil.copy(beauty_path, tmp_path / "beauty.txt")
-    assert at_hand("beauty") and load("beauty").n_users == 22363 and load("beauty").name == "beauty"
+    assert is_available("beauty") and load("beauty").n_users == 22363 and load("beauty").name == "beauty"
     assert load("sports").n_users == 22363  # not in $MCLREC_DATA: asked of the cache and the network
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / "yelp.txt").touch()
-    assert at_hand("yelp") and not at_hand("toys")
+    assert is_available("yelp") and not is_available("toys")
 
 
 def test_a_changed_registered_file(tmp_path, monkeypatch):
@@ -253,7 +253,7 @@ def test_unknown_names():
     says("no such file", "did you mean yelp?", source="Yelp")
     says("no such file", "choose one of toy, beauty, sports, toys, yelp", source="movielens")
     with pytest.raises(InputError, match="did you mean toys?"):
-        at_hand("toyz")
+        is_available("toyz")
 
 
 # ---- what can be wrong with a file

@@ -14,7 +14,7 @@ from mclrec.data import InputError, from_rows
 from mclrec.meta import MCLRec
 from mclrec.model import Popularity, evaluate, recommend
 from mclrec.models.sasrec import SASRec
-from mclrec.runs import MODELS, fingerprint, load_official, load_run, model_class, read_json, read_tensors, save, write_whole
+from mclrec.runs import MODELS, fingerprint, load_official, load_run, model_class, read_json, read_tensors, save, write_atomically
 
 SMALL = dict(d=8, n=6, layers=1, heads=2, inner=8)
 
@@ -129,19 +129,19 @@ def full_disk():
 
 
 def test_a_write_that_fails_leaves_what_was_there(tmp_path):
-    write_whole(tmp_path / "new" / "note", b"first")
+    write_atomically(tmp_path / "new" / "note", b"first")
     undo = full_disk()
     try:
-        says("note: cannot be written", "make room", call=write_whole, args=(tmp_path / "new" / "note", b"x" * 5000))
-        write_whole(tmp_path / "new" / "small", b"y" * 1000)
+        says("note: cannot be written", "make room", call=write_atomically, args=(tmp_path / "new" / "note", b"x" * 5000))
+        write_atomically(tmp_path / "new" / "small", b"y" * 1000)
     finally:
         undo()
     assert {f.name: f.read_bytes() for f in (tmp_path / "new").iterdir()} == {"note": b"first", "small": b"y" * 1000}
     with open(tmp_path / "new" / "note", "rb") as reading:  # replaced as a whole: whoever has it open reads the old one to its end
-        write_whole(tmp_path / "new" / "note", b"second")
+        write_atomically(tmp_path / "new" / "note", b"second")
         assert reading.read() == b"first" and (tmp_path / "new" / "note").read_bytes() == b"second"
     (tmp_path / "file").write_text("x")
-    says("cannot be written", call=write_whole, args=(tmp_path / "file" / "below", b""))
+    says("cannot be written", call=write_atomically, args=(tmp_path / "file" / "below", b""))
 
 
 # ---- what is not a run

@@ -19,6 +19,7 @@ from ..ids import Translated
 from ..model import score_batches
 from ..ranking import MISS, metrics, rank
 from ..toy import AISLES, KITCHENS, aisle_of, kitchen_of, tint
+from ..words import plain_text
 
 # %% ../../nbs/6_how_this_book_works/67_figures_of_histories.ipynb #6f9ac8a8
 def shades(data):
@@ -39,7 +40,7 @@ def history_figure(data, user, color="aisle", width=8):
     paint = [None if color == "times taken" else tint(item, color) for item in row]
     named = [(item, c or grey[item]) for item, c in zip(row, paint)]
     rows = {f"{k + 1} to {min(k + width, len(row))}": named[k:k + width] for k in range(0, len(row), width)}
-    figure = chips(rows, f"shopper {user}: {len(row)} items, oldest first", 150 + 44 * len(rows))
+    figure = chips(rows, f"shopper {plain_text(user)}: {len(row)} items, oldest first", 150 + 44 * len(rows))
     kind = {"aisle": aisle_of, "kitchen": kitchen_of}.get(color, lambda item: None)
     for name, c in dict((kind(item), c) for item, c in zip(row, paint) if c).items():
         square = dict(color=c, symbol="square", size=12)
@@ -94,9 +95,9 @@ def likely_figure(data, user, back=1, most=10):
     best = [i for i in np.argsort(-shares, kind="stable")[:most].tolist() if shares[i]]
     place = 1 + int((shares > shares[truth]).sum())
     shown = best if truth in best else [*best, truth]
-    names = [str(data.item_ids[i - 1]) for i in shown]
+    names = [plain_text(data.item_ids[i - 1]) for i in shown]
     color = [COLORS["positive" if i == truth else "floor"] for i in shown]
-    steps = " → ".join(str(data.item_ids[i - 1]) for i in past[len(past) - back:]) or "anything"
+    steps = " → ".join(plain_text(data.item_ids[i - 1]) for i in past[len(past) - back:]) or "anything"
     where = f"is number {place}" if shares[truth] else "never came next"
     figure = go.Figure(go.Bar(x=shares[shown], y=names, orientation="h", marker_color=color))
     truth_name = names[shown.index(truth)]
@@ -114,7 +115,7 @@ def attention_figure(model, data, user, layer=1, head=1, most=20):
     """
     encoder = getattr(model, "encoder", model)
     items = data[data.user_number(user)][-min(most, encoder.n):].tolist()
-    names, T = [str(data.item_ids[i - 1]) for i in items], len(items)
+    names, T = [plain_text(data.item_ids[i - 1]) for i in items], len(items)
     P = attention_weights(encoder, torch.tensor(items))[layer - 1, head - 1].tolist()
     shown = [[round(P[t][j], 3) if j <= t or not encoder.causal else None for j in range(T)] for t in range(T)]
     blues = [[0, "rgba(0,114,178,0)"], [1, COLORS["encoder"]]]
@@ -135,7 +136,7 @@ def list_figure(scores, names, target, seen=(), k=10, exclude_seen=False, most=2
     """
     seen, scores = sorted(set(map(int, seen))), torch.as_tensor(scores, dtype=torch.float64).clone()
     if exclude_seen: scores[torch.tensor(seen, dtype=torch.int64)] = -torch.inf
-    place, truth = rank(scores.clone()[None], torch.tensor([target])).item(), str(names[target])
+    place, truth = rank(scores.clone()[None], torch.tensor([target])).item(), plain_text(names[target])
     order = np.lexsort((np.arange(len(scores)) == target, -scores.numpy()))    # the truth after its equals
     best = [c for c in order[:most].tolist() if scores[c] > -torch.inf]
     shown = [(r, c, scores[c].item()) for r, c in enumerate(best, 1)]
@@ -145,7 +146,7 @@ def list_figure(scores, names, target, seen=(), k=10, exclude_seen=False, most=2
     got = metrics(torch.tensor([place]), (k,))
     title = f"{where}: HR@{k} = {got[f'HR@{k}']:.0f}, NDCG@{k} = {got[f'NDCG@{k}']:.2f}"
     styled(figure, title, "score", height=130 + 22 * len(shown))
-    labels = [f"{r}  {names[c]}" for r, c, _ in shown]
+    labels = [f"{r}  {plain_text(names[c])}" for r, c, _ in shown]
     figure.update_yaxes(tickvals=list(range(len(shown))), ticktext=labels, showgrid=False, zeroline=False)
     return figure.update_layout(showlegend=False).update_yaxes(autorange="reversed")
 

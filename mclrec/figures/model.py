@@ -26,6 +26,7 @@ from ..explore import COLORS, GREY, Explorable, styled
 from ..meta import MCLRec, Views, contrastive_terms
 from ..training import Trainer
 from ..views import augmented_once
+from ..words import plain_text
 
 # %% ../../nbs/2_the_method/00_the_whole_model.ipynb #53ecb6a2
 class Box(NamedTuple):
@@ -175,7 +176,7 @@ def _names(study, row, values):
     "Products of a sequence as cells, shaded by their place in the shopper's history; what is masked is a dash."
     item_ids, place = study.data.item_ids, {}
     for k, item in enumerate(row): place.setdefault(item, k)
-    return [(str(item_ids[v - 1])[:12] if 0 < v <= study.model.n_items else "–", place.get(v)) for v in values], 4
+    return [(plain_text(str(item_ids[v - 1])[:12]) if 0 < v <= study.model.n_items else "–", place.get(v)) for v in values], 4
 
 def _numbers(x): return [(f"{v:.2f}", v) for v in x.tolist()], 8
 
@@ -184,14 +185,14 @@ def _shares(study, u, x1, x2):
     S = similarities(x1, x2)[u].softmax(0)
     at, names = partners(len(x1))[u].item(), [*study.users, *study.users]
     best = [k for k in S.argsort(descending=True).tolist() if k not in (at, u)][:7]
-    return [(f"{'partner' if k == at else 'no. ' + str(names[k])}<br>{S[k]:.2f}", S[k].item()) for k in (at, *best)], 4
+    return [(f"{'partner' if k == at else 'no. ' + plain_text(names[k])}<br>{S[k]:.2f}", S[k].item()) for k in (at, *best)], 4
 
 def _ranked(study, u):
     "The next item and the seven others that score highest, with their probabilities."
     p = (study.h[u] @ study.model.item_vectors().T).softmax(0)
     true = study.targets[u].item() - 1
     best = [k for k in p.argsort(descending=True).tolist() if k != true][:7]
-    return [(f"{str(study.data.item_ids[k])[:12]}<br>{p[k]:.2f}", p[k].item()) for k in (true, *best)], 4
+    return [(f"{plain_text(str(study.data.item_ids[k])[:12])}<br>{p[k]:.2f}", p[k].item()) for k in (true, *best)], 4
 
 def _charged(study, u):
     "What R has of shopper `u` as an anchor: z̃¹ against z̃², with the margins of the preset (Eq. 12)."
