@@ -10,7 +10,7 @@ ACTIVE := PATH="$(CURDIR)/$(BIN):$$PATH"
 
 help:
 	@echo "make lab              open the book in JupyterLab (ARGS='--no-browser --port 9999' are handed on); Ctrl-C closes it"
-	@echo "make test             run the notebooks' own checks, then pytest (ARGS='-k ranking' are handed on)"
+	@echo "make test             run the notebooks' own checks, then pytest (ARGS='-k ranking' are handed on to it)"
 	@echo "make quick            in two minutes: check, the notebooks you have changed, and the tests that neither train long nor open a browser"
 	@echo "make export           write mclrec/ from the notebooks"
 	@echo "make outputs          run the chapters whose code has changed and keep what they show (ARGS='nbs/…ipynb' runs those named)"
@@ -34,7 +34,7 @@ lab: $(READY)
 test: test-notebooks test-python
 
 test-notebooks: $(READY)
-	@$(ACTIVE) python .ci/test_notebooks.py
+	@$(ACTIVE) python .ci/test_notebooks.py $(NOTEBOOKS)
 
 test-python: $(READY)
 	@$(ACTIVE) python -m pytest $(ARGS)

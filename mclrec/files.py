@@ -47,6 +47,7 @@ def cannot_write(path, error) -> InputError:
     remedy = "make room there or choose another folder" if full else "check your rights there, or choose another folder"
     return InputError(f"{path}: cannot be written ({reason(error)}); {remedy}.")
 
+# %% ../nbs/6_how_this_book_works/74_files.ipynb #74write1
 def _prepare(path, content):
     "Write `content` beside `path`, on the disk: where."
     path.parent.mkdir(parents=True, exist_ok=True)
