@@ -141,4 +141,7 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    # By its name, not as `__main__`: a notebook that has run in a worker has taken that name there, and the next job would not find `test`.
+    import test_notebooks
+
+    test_notebooks.main()

@@ -50,7 +50,7 @@ def test_settings_arguments_and_seeds_are_plain_numbers():
 
 @pytest.mark.parametrize("wrong, said", [
     (dict(dropout=2), "dropout=2.0 must be at least 0 and below 1."), (dict(dropout=1), "dropout=1.0 must be at least 0 and below 1."),
-    (dict(layers=0), "layers=0 must be at least 1."), (dict(dropout=math.nan), "dropout=nan must be at least 0 and below 1."),
+    (dict(heads=0), "heads=0 must be at least 1."), (dict(layers=1001), "layers=1001 must be from 1 to 1000."), (dict(dropout=math.nan), "dropout=nan must be at least 0 and below 1."),
     (dict(d=10**30), f"d={10**30} is too large; 100000 is the most."), (dict(n=True), "n=True must be of the kind int, as in n=50."),
     (dict(dropout=10**400), "must be of the kind float"), (dict(D=3), "sasrec has no setting 'D'; it has d, n")])
 def test_settings_that_cannot_be(wrong, said):

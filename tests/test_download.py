@@ -195,12 +195,12 @@ def test_interrupted(server, tmp_path):
     server.answers = ["hangs"]
     code = f"from mclrec import download as d; d.FILES['tiny'] = {ENTRY!r}; d.download('tiny', {str(tmp_path)!r}, progress=False)"
     child = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))})
-    deadline = time.monotonic() + 20
-    while not any(f.stat().st_size for f in tmp_path.iterdir()) and time.monotonic() < deadline:
+    deadline = time.monotonic() + 60
+    while not any(f.is_file() and f.stat().st_size for f in tmp_path.rglob("*")) and time.monotonic() < deadline:
         time.sleep(.02)
     assert len(os.listdir(tmp_path)) == 1
     child.send_signal(signal.SIGINT)
-    assert b"KeyboardInterrupt" in child.communicate(timeout=20)[1]
+    assert b"KeyboardInterrupt" in child.communicate(timeout=60)[1]
     assert os.listdir(tmp_path) == []
 
 
