@@ -190,6 +190,24 @@ def test_more_epochs_later(whole, tmp_path):
     same_run(tmp_path / "run", again, whole["official"])
 
 
+def test_other_threads_are_said_when_a_run_goes_on(tmp_path, caplog):
+    "Sums are taken in another order then: the last digits differ, and the reader is told."
+    fit(model_of("sasrec"), SHOP, epochs=1, batch_size=64, out=tmp_path / "run", progress=False)
+    config = files.read_json(tmp_path / "run" / "config.json")
+    assert config["versions"]["threads"] == torch.get_num_threads()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(threads + 1)
+    try:
+        with caplog.at_level("WARNING", logger="mclrec"):
+            fit(model_of("sasrec"), SHOP, epochs=2, batch_size=64, out=tmp_path / "run", resume=True, progress=False)
+    finally: torch.set_num_threads(threads)
+    assert f"begun with threads {threads}, now {threads + 1}: it goes on, but not to the same last digits" in caplog.text
+    caplog.clear()
+    with caplog.at_level("WARNING", logger="mclrec"):
+        fit(model_of("sasrec"), SHOP, epochs=3, batch_size=64, out=tmp_path / "run", resume=True, progress=False)
+    assert "last digits" not in caplog.text
+
+
 def test_the_best_epoch_is_kept_not_the_last(monkeypatch, tmp_path):
     script, weights = [.1, .3, .2], []
 
