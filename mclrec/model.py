@@ -15,7 +15,7 @@ from torch import nn
 from .checks import InputError, Range, check_arguments, check_data, check_number, check_settings, id_list
 from .data import held_out, prefixes
 from .encoder import Encoder, gather
-from .ids import Translated, item_numbers, user_numbers
+from .ids import Translated, item_numbers, numbers_of, user_numbers
 from .ranking import MISS, cross_entropy, metrics, rank, top_k
 from .words import short
 
@@ -198,7 +198,7 @@ def recommend(model, data=None, users: list | None = None, histories: list[list]
         check_data(data)
         users = id_list("users", users, f"users=[{short(users)}]")
         histories = [[data.item_ids[i - 1] for i in data[data.user_number(u)]] for u in users]
-    numbers = item_numbers(vocabulary)
+    numbers = item_numbers(vocabulary) if model.vocabulary is None else numbers_of(model)
     rows = [_known(history, numbers) for history in id_list("histories", histories, "histories=[[…], …]")]
     lengths = np.array([len(r) for r in rows])
     end = np.cumsum(lengths)

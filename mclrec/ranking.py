@@ -50,5 +50,12 @@ def metrics(ranks: torch.Tensor, ks=(5, 10, 20)) -> dict[str, float]:
 # %% ../nbs/1_the_problem/04_ranking.ipynb #1d8ab444
 def top_k(scores, k):
     "The k highest scores of each row (B, items), highest first, and their columns; equal ones by column: twice (B, k)."
-    value, column = torch.sort(scores, dim=1, descending=True, stable=True)
-    return value[:, :k], column[:, :k]
+    value, column = torch.topk(scores, min(k, scores.shape[1]), sorted=False)
+    last = value.min(1, keepdim=True).values
+    crowded = (scores == last).sum(1) > (value == last).sum(1)        # more items share the last place than there is room
+    if crowded.any():
+        ordered = torch.sort(scores[crowded], dim=1, descending=True, stable=True)
+        value[crowded], column[crowded] = (x[:, :value.shape[1]] for x in ordered)
+    column, order = column.sort(1)
+    value, order = torch.sort(value.gather(1, order), dim=1, descending=True, stable=True)
+    return value, column.gather(1, order)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from mclrec.data import InputError, from_rows
 from mclrec.encoder import Sequences
+from mclrec.ids import numbers_of
 from mclrec.loading import load
 from mclrec.model import Popularity, Recommender, evaluate, ranks, recommend
 from mclrec.models.sasrec import SASRec
@@ -238,3 +239,14 @@ def test_text_that_looks_like_another_items_number():
     model.prepare(data)
     assert recommend(model, histories=[[1]], k=1) == [[("x", 4)]] and recommend(model, histories=[["1"]], k=1) == [[(1, 4)]]
     assert recommend(model, histories=[["2"]], k=1) == [[(1, 0)]]
+
+
+def test_the_dictionary_of_ids_is_made_once_a_vocabulary():
+    data = shop_of({0: "abcd", 1: "dcba"})
+    model = Popularity(data.n_items)
+    model.prepare(data)
+    first = numbers_of(model)
+    assert first == {"a": 1, "b": 2, "c": 3, "d": 4} and numbers_of(model) is first
+    model.vocabulary = ["b", "a", "c", "d"]
+    assert numbers_of(model)["b"] == 1
+    assert recommend(model, histories=[["b"]], k=3, exclude_seen=True)[0][0][0] != "b"
