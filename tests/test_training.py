@@ -11,6 +11,7 @@ from mclrec.data import InputError, from_rows, prefixes
 from mclrec.meta import MCLRec
 from mclrec.model import Popularity, Recommender, evaluate, recommend
 from mclrec.models.sasrec import SASRec
+from mclrec.resume import restore_training, training_state
 from mclrec.runs import load_run, read_tensors
 from mclrec.training import Trainer, check_finite, fit
 
@@ -206,6 +207,16 @@ def test_other_threads_are_said_when_a_run_goes_on(tmp_path, caplog):
     with caplog.at_level("WARNING", logger="mclrec"):
         fit(model_of("sasrec"), SHOP, epochs=3, batch_size=64, out=tmp_path / "run", resume=True, progress=False)
     assert "last digits" not in caplog.text
+
+
+def test_random_numbers_of_another_device_cannot_go_on_here():
+    "A generator of a GPU has a state of 16 bytes: nothing of it fits this one, and the sentence says what to do."
+    trainer = Trainer(model_of("sasrec"), SHOP, batch_size=64)
+    before = {name: t.clone() for name, t in trainer.model.state_dict().items()}
+    elsewhere = training_state(trainer) | {"random": torch.zeros(16, dtype=torch.uint8), "epoch": torch.tensor(1)}
+    with pytest.raises(InputError, match="begun on another kind of device than cpu.* resume it there, or train anew"):
+        restore_training(trainer, elsewhere, "run/state.safetensors")
+    assert trainer.epoch == 0 and same_weights(trainer.model, before)
 
 
 def test_the_best_epoch_is_kept_not_the_last(monkeypatch, tmp_path):
