@@ -49,7 +49,8 @@ def stopping_figure(runs, seed, patience, metric, decimals):
     star = dict(size=16, color=blue, symbol="star")
     figure.add_scatter(x=[kept], y=[y[kept - 1]], name="kept", mode="markers", marker=star)
     figure.add_vline(x=end, line=dict(color=GREY, dash="dot"))
-    title = f"stops after {end}, keeps {kept}, {max(y) - y[kept - 1]:.3f} below the best of all {len(y)}"
+    judged = "as they are" if decimals == "all" else f"to {decimals} decimals"
+    title = f"judged {judged}: stops after {end}, keeps {kept}, {max(y) - y[kept - 1]:.3f} below the best of all {len(y)}"
     return styled(figure, title, "epoch", metric)
 
 # %% ../../nbs/6_how_this_book_works/69_figures_of_training.ipynb #5c179788
