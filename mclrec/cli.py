@@ -143,7 +143,7 @@ def show_models(args):
 
 # %% ../nbs/5_in_practice/53_command_line.ipynb #cbe7e6e0
 # What --set gives to training; the rest goes to the model.
-HOW = ("batch_size", "lr", "lr_aug", "metric", "patience", "precision", "compile")
+HOW = ("batch_size", "lr", "lr_aug", "metric", "patience", "schedule", "planned", "warmup_epochs", "precision", "compile")
 FOR_TOY = {"batch_size": 128, "lr": 0.005, "lr_aug": 0.005, "dropout": 0.2, "attention_dropout": 0.2}
 
 def split_settings(kind, args, kept):
@@ -155,7 +155,7 @@ def split_settings(kind, args, kept):
     own, settings, given = dict(kept.get("fit", {})), dict(kept.get("settings", {})), dict(args.set)
     known = [*kind.DEFAULTS, *HOW]
     for key in given:
-        if key not in known: raise InputError(f"{kind.name} has no setting {short(key)}; {suggest(key, known)}")
+        if key not in known and key != "regime": raise InputError(f"{kind.name} has no setting {short(key)}; {suggest(key, known)}")
     if args.data == "toy" and kind.DEFAULTS and not kept:
         small = {key: value for key, value in FOR_TOY.items() if key in known and key not in given}
         given |= small
@@ -209,7 +209,7 @@ def train_model(args):
     data = load_data(args)
     model = kind(data.n_items, args.preset or kept.get("preset"), own["seed"], **settings)
     if torch.cuda.is_available(): model.cuda()
-    epochs = args.epochs if args.epochs is not None else 10 if args.data == "toy" else 100
+    epochs = 10 if args.epochs is None and args.data == "toy" else args.epochs
     folder = out or new_folder(data.name, kind.name)
     try: records = fit(model, data, epochs=epochs, out=folder, resume=args.resume, **own)
     finally:

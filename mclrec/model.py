@@ -16,7 +16,9 @@ from .checks import InputError, Range, check_arguments, check_data, check_number
 from .data import held_out, prefixes
 from .encoder import Encoder, gather
 from .ids import Translated, item_numbers, numbers_of, user_numbers
-from .ranking import MISS, cross_entropy, metrics, rank, top_k
+from .ranking import MISS, metrics, rank, top_k
+from .sampled import next_item_loss
+from .sharing import Causal
 from .words import short
 
 # %% ../nbs/1_the_problem/05_a_model.ipynb #b903ee8e
@@ -35,6 +37,8 @@ class Recommender(nn.Module):
     n = 1                   # how many of the last items of a history it reads
     warm_up = 0             # so many first epochs do not count for early stopping
     knows_users = False     # whether it keeps something per user
+    apart = "it reads every prefix apart"       # why it cannot be trained on whole histories, where it cannot
+    TRAINING = {}           # of a preset: what `fit` takes where it is told nothing else, such as {"swift": {"lr": 3e-3}}
 
     def __init__(self, n_items, preset=None, seed=2020, **settings):
         super().__init__()
@@ -78,6 +82,13 @@ class Recommender(nn.Module):
         """
         return []
 
+    def softmax_loss(self, h, W, g):
+        """Eq. 3 from vectors `h` (B, k), all candidates `W` (C, k) and the rows of `W` that came next, by `next_item_loss`.
+
+        A model that has the setting `negatives` estimates the sum over the candidates from so many, unless it is 0.
+        """
+        return next_item_loss(h, W, g, self.settings.get("negatives", 0), getattr(self, "generator", None))
+
     def groups(self):
         "For each group what its optimiser moves: a list of (parameters, their learning rate: 'lr' or 'lr_aug')."
         return {"encoder": [(list(self.parameters()), "lr")]}
@@ -93,7 +104,7 @@ class Recommender(nn.Module):
 # %% ../nbs/1_the_problem/05_a_model.ipynb #0ee3cff3
 class Popularity(Recommender):
     "Recommends what was taken most often in the training part of the data, whoever asks."
-    name = "popularity"
+    name, apart = "popularity", "it counts, and reads no histories"
 
     def __init__(self, n_items, preset=None, seed=2020, **settings):
         super().__init__(n_items, preset, seed, **settings)
@@ -226,11 +237,14 @@ def _known(history, numbers):
     return known
 
 # %% ../nbs/1_the_problem/05_a_model.ipynb #d5ad0609
-class EncoderRecommender(Recommender):
-    "A model that is the `Encoder` of this book and a loss; the score of item i is h · m_i."
-    DEFAULTS = dict(d=64, n=50, layers=2, heads=2, inner=256, dropout=0.5, attention_dropout=0.5)
-    RANGES = {**dict.fromkeys(("d", "n", "heads", "inner"), Range(1)), "layers": Range(1, 1000),
-              **dict.fromkeys(("dropout", "attention_dropout"), Range(0, 1, open_high=True))}
+class EncoderRecommender(Causal, Recommender):
+    """A model that is the `Encoder` of this book and a loss; the score of item i is h · m_i.
+
+    Settings: the encoder's; `regime` and `horizon` (`Causal`); `negatives`: Eq. 3 from so many drawn items, 0 for all.
+    """
+    DEFAULTS = dict(d=64, n=50, layers=2, heads=2, inner=256, dropout=0.5, attention_dropout=0.5, negatives=0, **Causal.SHARING)
+    RANGES = {**dict.fromkeys(("d", "n", "heads", "inner"), Range(1)), "layers": Range(1, 1000), "negatives": Range(0),
+              **dict.fromkeys(("dropout", "attention_dropout"), Range(0, 1, open_high=True)), **Causal.SHARING_RANGES}
 
     def __init__(self, n_items, preset=None, seed=2020, **settings):
         super().__init__(n_items, preset, seed, **settings)
@@ -249,9 +263,10 @@ class EncoderRecommender(Recommender):
     def generator(self, generator): self.encoder.generator = generator
 
     def encode(self, batch): return self.encoder(batch)
+    def hidden(self, batch, every=False): return self.encoder(batch, every=every)
     def item_vectors(self): return self.encoder.M.weight[1:self.n_items + 1]
 
     def next_item_loss(self, h, targets, with_padding=True):
         "L_rec of Eq. 3 over items 1 … n_items and, as in the released code, the padding row 0 `with_padding`."
         first = 0 if with_padding else 1
-        return cross_entropy(h, self.encoder.M.weight[first:self.n_items + 1], targets - first)
+        return self.softmax_loss(h, self.encoder.M.weight[first:self.n_items + 1], targets - first)
