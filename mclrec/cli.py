@@ -156,6 +156,8 @@ def split_settings(kind, args, kept):
     known = [*kind.DEFAULTS, *HOW]
     for key in given:
         if key not in known and key != "regime": raise InputError(f"{kind.name} has no setting {short(key)}; {suggest(key, known)}")
+    for key in HOW:
+        if key in given and given[key] is None: raise InputError(f"{key}=None is no value; give one, or leave {key} out.")
     if args.data == "toy" and kind.DEFAULTS and not kept:
         small = {key: value for key, value in FOR_TOY.items() if key in known and key not in given}
         given |= small

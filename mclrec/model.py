@@ -83,10 +83,7 @@ class Recommender(nn.Module):
         return []
 
     def softmax_loss(self, h, W, g):
-        """Eq. 3 from vectors `h` (B, k), all candidates `W` (C, k) and the rows of `W` that came next, by `next_item_loss`.
-
-        A model that has the setting `negatives` estimates the sum over the candidates from so many, unless it is 0.
-        """
+        "Eq. 3 as `next_item_loss` has it, from `negatives` drawn rows of `W` where the model has that setting and it is not 0."
         return next_item_loss(h, W, g, self.settings.get("negatives", 0), getattr(self, "generator", None))
 
     def groups(self):

@@ -91,6 +91,7 @@ def close_epoch(folder, records, trainer, best, better):
 
 def planned_before(folder):
     "Over how many epochs the run in `folder` lets its learning rate fall; None if it has no such plan, or cannot be read."
+    if folder is None: return None
     try: return read_config(folder).get("fit", {}).get("planned") or None
     except InputError: return None
 

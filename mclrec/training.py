@@ -197,7 +197,7 @@ def fit(model: Recommender, data: Interactions, epochs: int | None = None, seed:
     _check_trainable(model, data)
     folder = Path(out).expanduser() if out is not None else None
     given = dict(epochs=epochs, batch_size=batch_size, lr=lr, lr_aug=lr_aug, metric=metric, patience=patience,
-                 schedule=schedule, planned=planned_before(folder) if planned is None and resume and folder else planned, warmup_epochs=warmup_epochs)
+                 schedule=schedule, planned=planned or (planned_before(folder) if resume else None), warmup_epochs=warmup_epochs)
     epochs, how = check_fit(*fit_arguments(model, seed, given), precision)
     if folder: check_folder(folder, resume)
     held_out(data, "valid")                  # before anything is written: somebody must be there to rank
@@ -284,7 +284,8 @@ def fit_arguments(model, seed, given):
     preset = model.TRAINING.get(model.preset, {})
     how = {**FIT, "metric": model.metric[0], **preset, **{key: value for key, value in given.items() if value is not None}}
     epochs = how.pop("epochs")
-    return epochs, {"seed": seed, **how, "planned": how["planned"] if how["planned"] is not None else epochs if how["schedule"] != "constant" else 0}
+    if how["planned"] is None: how["planned"] = epochs if how["schedule"] != "constant" else 0
+    return epochs, {"seed": seed, **how}
 
 # %% ../nbs/2_the_method/11_training.ipynb #f8ab4cd2
 def _progress_bar(trainer, epochs, best, progress):

@@ -84,8 +84,7 @@ def laid_out(x, batch, n):
 
 # %% ../../nbs/3_the_field/28_coserec.ipynb #8f16ba77
 class TwoViews(SASRec):
-    """SASRec and, with weight `lam`, InfoNCE between two views of each history, cropped, masked or reordered
-    by the given ratios."""
+    "SASRec and, with weight `lam`, InfoNCE between two views of each history: cropped, masked or reordered by the given ratios."
     DEFAULTS = dict(SASRec.DEFAULTS, lam=0.1, crop_ratio=0.2, mask_ratio=0.7, reorder_ratio=0.2)
     RANGES = {**SASRec.RANGES, **VIEW_RANGES}
 
@@ -112,8 +111,7 @@ class TwoViews(SASRec):
     def encode_three(self, batch, view1, view2):
         "The vectors that predict, as `predicting` has them, and those of both views, (B, d) or with `every_position` (T, d)."
         if not self.settings["every_position"]: return self.read(batch, view1, view2)
-        three = batch, view1, view2
-        return self.encoder(join(three), every=True).split([len(b.items) for b in three])
+        return self.encoder(join([batch, view1, view2]), every=True).split([len(b.items) for b in (batch, view1, view2)])
 
     def compared(self, x, batch):
         "What two views are compared by: (B, d), or (B, n·d) with `every_position`."

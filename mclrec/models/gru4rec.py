@@ -93,7 +93,7 @@ class GRU4Rec(RecurrentNet):
     def __init__(self, n_items, preset=None, seed=2020, **settings):
         super().__init__(n_items, preset, seed, **settings)
         if self.settings["drawn"] and (self.shares or self.settings["negatives"]):
-            raise InputError("drawn > 0 is the authors' way to train, one prefix at a time; leave out regime and negatives, or set drawn=0.")
+            raise InputError("drawn > 0 is the authors' way to train, a prefix at a time; leave regime and negatives out, or set drawn=0.")
 
     def prepare(self, data):
         super().prepare(data)
