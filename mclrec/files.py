@@ -70,7 +70,10 @@ def write_atomically(path, content: bytes):
 # %% ../nbs/6_how_this_book_works/74_files.ipynb #74large1
 @contextmanager
 def in_place_of(path):
-    "Where to write a file, piece by piece, that takes the place of `path` when the block ends well. Raises `InputError` when it cannot be written."
+    """Where to write a file that takes the place of `path` when the block ends well, and is gone if it does not.
+
+    Raises `InputError` when it cannot be written.
+    """
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
