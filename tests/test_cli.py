@@ -117,7 +117,7 @@ def run(trained, tmp_path):
     return Path(shutil.copytree(trained[0], tmp_path / "run"))
 
 
-MESSAGE = re.compile(r"mclrec: ([\w.-]+: \d+ users, \d+ items, |[\w.-]+: users from |\w+, preset \w+: |toy is small: |the run is kept in |the released encoder: |\d+ of \d+ (actions|items) )|epoch \d+/\d+|lists: |\s*$")
+MESSAGE = re.compile(r"mclrec: (about [^;]* for at most \d+ epochs, |[\w.-]+: \d+ users, \d+ items, |[\w.-]+: users from |\w+, preset \w+: |toy is small: |the run is kept in |the released encoder: |\d+ of \d+ (actions|items) )|epoch \d+/\d+|lists: |\s*$")
 
 
 def sentences(err):
@@ -214,6 +214,7 @@ def test_data_with_columns_and_core(mclrec, shop, tmp_path):
 def test_train(trained, shop):
     folder, done = trained
     assert re.fullmatch(r"4 epochs\. Test, seen items in:\n(.*\n){3}Test, seen items out:\n(.*\n){3}", done.out)
+    assert re.search(r"mclrec: about \d+\.?\d* s for at most 4 epochs, \d+\.\d s each, on the CPU, \d+ threads\n", done.err)
     assert not sentences(done.err) and "epoch 4/4" in done.err and "λ = 0.03, β = 0.1, γ = 0.01" in done.err
     assert sorted(files(folder)) == ["config.json", "metrics.jsonl", "model.safetensors", "state.safetensors", "vocabulary.json"]
     assert [r["epoch"] for r in records(folder)] == [1, 2, 3, 4] and set(records(folder)[0]["valid"]) == METRICS
