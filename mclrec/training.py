@@ -233,7 +233,8 @@ class _Forecast:
         self.said, device = True, self.trainer.model.device
         where = {"cpu": f"the CPU, {torch.get_num_threads()} threads", "cuda": "the GPU"}.get(device.type, device.type)
         with tqdm.external_write_mode():
-            logger.info("about %s for at most %d epochs, %s each, on %s", _duration(seconds * self.epochs), self.epochs, _duration(seconds), where)
+            logger.info("about %s for at most %d epochs, %s each, on %s",
+                        _duration(seconds * self.epochs), self.epochs, _duration(seconds), where)
 
 def _duration(seconds):
     "Seconds in the words of a person who waits."
