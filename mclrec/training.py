@@ -133,8 +133,9 @@ def check_finite(record, epoch, batch):
                 raise _NotFinite(f"{where}: the term {name} is {float(terms[name])}")
 
 # %% ../nbs/2_the_method/11_training.ipynb #d43e0a02
-def one_epoch(trainer, data, bar=None):
-    """Train an epoch and validate: its record, as `fit` returns it. `bar`: a tqdm that is moved along.
+def one_epoch(trainer, data, bar=None, tell=None):
+    """Train an epoch and validate: its record, as `fit` returns it. `bar`: a tqdm that is moved along. `tell` is called after
+    each batch, with how many there were.
 
     Raises `InputError` at the first loss that is not a finite number; on a GPU, only once the epoch is over.
     """
@@ -144,6 +145,7 @@ def one_epoch(trainer, data, bar=None):
         if on_cpu: check_finite(record, number, means.batches + 1)
         means.add(record)
         if bar is not None: _advance(bar, means if on_cpu else None)
+        if tell is not None: tell(means.batches)
     if not on_cpu: check_finite({"epoch": [means.values()]}, number, means.batches)
     trained = time.perf_counter()
     valid = evaluate(trainer.model, data, "valid")
@@ -218,10 +220,12 @@ def fit(model: Recommender, data: Interactions, epochs: int | None = None, seed:
 def _train(trainer, data, epochs, patience, best, records, folder, progress):
     "The epochs of `fit`: fills `records`, keeps them and the best weights in `folder`, gives the model its best."
     model, epochs = trainer.model, epochs if trainer.learns else 1
+    forecast = _Forecast(trainer, epochs)
     try:
         while trainer.epoch < epochs and best.waited <= patience:
             with _progress_bar(trainer, epochs, best, progress) as bar:
-                records.append(one_epoch(trainer, data, bar))
+                records.append(one_epoch(trainer, data, bar, forecast.after_batch))
+            if trainer.epoch < epochs: forecast.say(records[-1]["seconds"])
             better = trainer.epoch <= model.warm_up or best.update(records[-1], model)
             if folder: close_epoch(folder, records, trainer, best, better)
     except _NotFinite as e:
@@ -229,6 +233,33 @@ def _train(trainer, data, epochs, patience, best, records, folder, progress):
         raise InputError(f"{e}; {kept if records else 'no epoch was finished'}. "
                          "Try a lower learning rate (lr, lr_aug).") from None
     finally: best.restore(model)
+
+# %% ../nbs/2_the_method/11_training.ipynb #11fore01
+class _Forecast:
+    "Says once how long all `epochs` of a training will take, and on what it runs."
+    def __init__(self, trainer, epochs):
+        self.trainer, self.epochs, self.said = trainer, epochs - trainer.epoch, False
+
+    def after_batch(self, done, wait=10):
+        "`done` batches of this epoch are over: an estimate from them, once that took `wait` seconds without the first."
+        now = time.perf_counter()
+        if done == 1: self.begun = now
+        elif now - self.begun > wait:
+            self.say((now - self.begun) / (done - 1) * math.ceil(len(self.trainer.end) / self.trainer.batch_size))
+
+    def say(self, seconds):
+        "An epoch takes so many seconds."
+        if self.said: return
+        self.said, device = True, self.trainer.model.device
+        where = {"cpu": f"the CPU, {torch.get_num_threads()} threads", "cuda": "the GPU"}.get(device.type, device.type)
+        with tqdm.external_write_mode():
+            logger.info("about %s for at most %d epochs, %s each, on %s",
+                        _duration(seconds * self.epochs), self.epochs, _duration(seconds), where)
+
+def _duration(seconds):
+    "Seconds in the words of a person who waits."
+    if seconds < 90: return f"{seconds:.{seconds < 10:d}f} s"
+    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
 
 # %% ../nbs/2_the_method/11_training.ipynb #5e1449c9
 @contextmanager
