@@ -26,12 +26,15 @@ LAST = 255                                # this place or any later one, or none
 def pack(*lists):
     "Lists of ranks of the same people as text: clipped, every list after the first as its difference from it, compressed."
     first, *rest = (np.minimum(np.asarray(ranks), LAST).astype(np.uint8) for ranks in lists)
-    return base64.b64encode(zlib.compress(b"".join([first.tobytes(), *((first - other).tobytes() for other in rest)]), 9)).decode()
+    packing = zlib.compressobj(9, strategy=zlib.Z_HUFFMAN_ONLY)
+    packed = packing.compress(b"".join([first.tobytes(), *((first - other).tobytes() for other in rest)])) + packing.flush()
+    return base64.b85encode(packed).decode()
 
 def unpack(text, people):
     "The lists of ranks, (`people`,) uint8 each, that `pack` made `text` of. Raises `ValueError` if it cannot be."
-    flat = zlib.decompressobj().decompress(base64.b64decode(text, validate=True), 2 * people + 1)
-    if not flat or len(flat) % people: raise ValueError(f"{len(flat)} bytes are not a multiple of {people} people")
+    packed = zlib.decompressobj()
+    flat = packed.decompress(base64.b85decode(text), 2 * people + 1)
+    if not (packed.eof and flat and len(flat) % people == 0): raise ValueError(f"not one byte for each of {people} people")
     first, *rest = np.frombuffer(flat, np.uint8).reshape(-1, people)
     return [first, *(first - other for other in rest)]
 
