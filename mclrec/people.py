@@ -76,7 +76,7 @@ def ranks(record, split="test", seen="in"):
 
 # %% ../nbs/6_how_this_book_works/79_ranks_of_people.ipynb #d79check
 NINE = [f"{kind}@{k}" for kind in ("HR", "NDCG", "MRR") for k in (5, 10, 20)]
-PARTS = ("run", "settings", "fit", "data", "protocol", "tries", "revision", "versions", "hardware", "made", "seconds", "best_epoch",
+PARTS = ("run", "settings", "fit", "data", "protocol", "tries", "revision", "versions", "hardware", "made", "seconds", "cpu_seconds", "best_epoch",
          "valid", "test", "ranks")
 
 def check_record(record, path):

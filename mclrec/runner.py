@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -132,6 +132,7 @@ def _rounded(numbers): return {name: round(float(value), 5) for name, value in n
 
 def make_record(run, data, work, show=False):
     "Train a `Run` in the folder `work`, or go on there, and judge it: its record."
+    began, resumed = time.process_time(), (work / "config.json").exists()
     model, epochs = _trained(run, data, work, show)
     config = read_config(work)
     both = [ranks(model, data, "test", out) for out in (False, True)]
@@ -140,6 +141,7 @@ def make_record(run, data, work, show=False):
             "data": {"name": data.name, "fingerprint": fingerprint(data), "people": len(held_out(data).users), "items": data.n_items},
             "protocol": PROTOCOL, "tries": run.tries, "revision": revision(), "versions": config["versions"], "hardware": hardware(),
             "made": time.strftime("%Y-%m-%d %H:%M", time.gmtime()), "seconds": round(sum(r["seconds"] for r in epochs), 1),
+            "cpu_seconds": None if resumed else round(time.process_time() - began, 1),
             "best_epoch": _best(model, epochs, config["fit"]["metric"]),
             "valid": {name: [round(r["valid"][name], 5) for r in epochs] for name in ("NDCG@10", "MRR@10", "HR@10")},
             "test": {f"seen_{seen}": _rounded(metrics(of)) for seen, of in zip(("in", "out"), both)}, "ranks": kept}
@@ -190,22 +192,26 @@ def _workers(jobs, backend):
     import joblib
     def make(runs, *where):
         return joblib.Parallel(return_as="generator_unordered")(joblib.delayed(run_one)(run, *where, threads=1) for run in runs)
-    if jobs is None and not backend: yield joblib.effective_n_jobs(), make
-    else:
-        name, _, scheduler = (backend or "loky").partition("=")
-        jobs = -1 if jobs is None else jobs
-        try: there = joblib.parallel_config(name, n_jobs=jobs, **({"scheduler_host": scheduler} if scheduler else {}))
-        except (ValueError, TypeError, ImportError, OSError) as e:
-            raise InputError(f"backend {name} cannot be used ({reason(e)}); write loky, or dask=tcp://scheduler:8786 with distributed "
-                             "installed.") from None
-        with there: yield joblib.effective_n_jobs(jobs), make
+    with ExitStack() as stack:
+        if jobs is not None or backend:
+            name, _, scheduler = (backend or "loky").partition("=")
+            there = {"scheduler_host": scheduler, "wait_for_workers_timeout": 60} if scheduler else {}
+            try:
+                stack.enter_context(joblib.parallel_config(name, n_jobs=-1 if jobs is None else jobs, **there))
+                joblib.effective_n_jobs()
+            except (ValueError, TypeError, ImportError, OSError) as e:
+                raise InputError(f"backend {name} cannot be used ({reason(e)}); write loky, or dask=tcp://scheduler:8786 with distributed "
+                                 "installed and its workers started.") from None
+        yield joblib.effective_n_jobs(), make
 
 # %% ../nbs/6_how_this_book_works/78_running_experiments.ipynb #d78leftc
 def seconds_left(runs, records):
     "About how many seconds some runs will take, by the `records` of others, and how many of the runs that is guessed for; or (None, all)."
     took = {}
     for record in records:
-        if "seconds" in record: took.setdefault(record["run"]["model"], []).append(record["seconds"])
+        if "seconds" in record:
+            busy = record.get("cpu_seconds")
+            took.setdefault(record["run"]["model"], []).append(record["seconds"] if busy is None else busy / record["versions"]["threads"])
     if not took: return None, len(runs)
     usual = mean(s for of_model in took.values() for s in of_model)
     each = [mean(took.get(run.asked["model"], [usual])) for run in runs]

@@ -27,7 +27,7 @@ def record(of_in, of_out=None, **more):
     "A sound record of these ranks."
     of_out = of_in if of_out is None else of_out
     test = {f"seen_{seen}": {m: float(gains(of, m).mean()) for m in NINE} for seen, of in (("in", of_in), ("out", of_out))}
-    parts = dict.fromkeys(("run", "settings", "fit", "protocol", "tries", "revision", "versions", "hardware", "made", "seconds", "best_epoch", "valid"))
+    parts = dict.fromkeys(("run", "settings", "fit", "protocol", "tries", "revision", "versions", "hardware", "made", "seconds", "cpu_seconds", "best_epoch", "valid"))
     return {**parts, "data": {"fingerprint": "f", "people": len(of_in)}, "test": test, "ranks": {"test": pack(of_in, of_out)}, **more}
 
 
