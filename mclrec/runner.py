@@ -23,6 +23,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+import mclrec
+
 from .arms import EXPERIMENTS, GROUPS, Run, runs_of
 from .checks import InputError, check_number, check_seed
 from .data import held_out
@@ -84,13 +86,11 @@ PROTOCOL = "leave one out, all items ranked, ties against the model; validation 
 @cache
 def revision():
     "The revision of the clone that the library is run from, with a + if its code differs from it; else the version."
-    git = lambda *what: subprocess.run(["git", "-C", Path(__file__).parent, *what], capture_output=True, text=True).stdout.strip()
-    try: known = git("ls-files", Path(__file__).name) and git("rev-parse", "--short=12", "HEAD")
+    library = Path(mclrec.__file__)
+    git = lambda *what: subprocess.run(["git", "-C", library.parent, *what], capture_output=True, text=True).stdout.strip()
+    try: known = git("ls-files", library.name) and git("rev-parse", "--short=12", "HEAD")
     except OSError: known = ""
-    if not known:
-        from mclrec import __version__
-        return __version__
-    return known + "+" * bool(git("status", "--porcelain", "--untracked-files=no", "."))
+    return known + "+" * bool(git("status", "--porcelain", "--untracked-files=no", ".")) if known else mclrec.__version__
 
 @cache
 def hardware():
