@@ -69,15 +69,16 @@ def ranks(record, split="test", seen="in"):
     """
     kept = record.get("ranks", {})
     if split not in kept or seen not in ("in", "out"):
-        raise InputError(f"the record keeps no ranks of {short(split)}, seen {short(seen)}; it has {', '.join(kept) or 'none'}, in and out.")
+        raise InputError(f"the record keeps no ranks of {short(split)}, seen {short(seen)}; "
+                         f"it has {', '.join(kept) or 'none'}, in and out.")
     try: return unpack(kept[split], record["data"]["people"])[("in", "out").index(seen)]
     except (ValueError, TypeError, zlib.error) as e: raise InputError(f"the ranks of {split} are damaged ({e}); run it again.") from None
     except IndexError: raise InputError(f"the record keeps ranks of {split} with seen items in only.") from None
 
 # %% ../nbs/6_how_this_book_works/79_ranks_of_people.ipynb #d79check
 NINE = [f"{kind}@{k}" for kind in ("HR", "NDCG", "MRR") for k in (5, 10, 20)]
-PARTS = ("run", "settings", "fit", "data", "protocol", "tries", "revision", "versions", "hardware", "made", "seconds", "cpu_seconds", "best_epoch",
-         "valid", "test", "ranks")
+PARTS = ("run", "settings", "fit", "data", "protocol", "tries", "revision", "versions", "hardware", "made", "seconds", "cpu_seconds",
+         "best_epoch", "valid", "test", "ranks")
 
 def check_record(record, path):
     "Raises `InputError` naming `path` if a record is damaged or says what its ranks do not."

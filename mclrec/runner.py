@@ -176,7 +176,8 @@ def run_one(run, source, folder, show=False, threads=None):
         except OSError: raise
         except Exception as e:
             what = str(e) if isinstance(e, InputError) else f"{type(e).__name__}: {e}"
-            record, state = {"run": run.asked, "revision": revision(), "failed": sentence(what.replace(str(work), "its folder"))}, "failed"
+            what, state = sentence(what.replace(str(work), "its folder")), "failed"
+            record = {"run": run.asked, "revision": revision(), "failed": what}
         finally: logger.setLevel(level)
         write_record(path, record)
         shutil.rmtree(work, ignore_errors=True)
@@ -262,7 +263,8 @@ def run_experiment(name, data="toy", seeds=None, jobs=1, out=None, backend=None)
     `out`: the folder of the records. `backend`: joblib's name of where to run, for Dask with `=` and its scheduler. Raises `InputError`
     for an unknown name, bad data or a damaged record; a run that fails is recorded, and does not stop the others.
     """
-    if jobs is not None and check_number("jobs", jobs) == 0: raise InputError("jobs=0 would run nothing; give 1 or more, or -1 for one a core.")
+    if jobs is not None and check_number("jobs", jobs) == 0:
+        raise InputError("jobs=0 would run nothing; give 1 or more, or -1 for one a core.")
     wanted, source, folder, kept = _asked(name, data, seeds, out)
     runs, found = _merged(wanted), {}
     missing = [run for run in runs.values() if not fulfils(kept.get(run.name), run)]
@@ -280,8 +282,8 @@ def run_experiment(name, data="toy", seeds=None, jobs=1, out=None, backend=None)
                 _tell(outcome, len(found), [run for run in missing if run.name not in found], kept.values(), at_once, len(missing))
     except RuntimeError as e:
         if type(e).__name__ != "TerminatedWorkerError": raise
-        raise InputError("a process was ended from outside, for instance because the memory ran out; what is finished is kept: give the same "
-                         "command again, perhaps with fewer jobs.") from None
+        raise InputError("a process was ended from outside, for instance because the memory ran out; what is finished is kept: give the "
+                         "same command again, perhaps with fewer jobs.") from None
     _sum_up(found, folder)
     return found
 
@@ -297,7 +299,8 @@ def _tell(outcome, number, left, records, at_once, of):
     said = {"failed": "failed", "there": "is there by now", "elsewhere": "is being run by another process"}.get(outcome.state)
     if not said: said = f"NDCG@10 {record['test']['seen_in']['NDCG@10']:.4f}, {record['seconds']:.0f} s"
     if outcome.state == "failed": said += f": {record['failed']}"
-    logger.info("%d of %d, %s: %s; %s", number, of, run.name, said.rstrip("."), f"{_time(left, records, at_once)} left" if left else "that was the last")
+    then = f"{_time(left, records, at_once)} left" if left else "that was the last"
+    logger.info("%d of %d, %s: %s; %s", number, of, run.name, said.rstrip("."), then)
 
 def _sum_up(found, folder):
     "Say what has failed, and what somebody else is at."
@@ -315,10 +318,10 @@ def list_experiment(name, data="toy", seeds=None, out=None):
         of_arm = [run for (*whose, _), run in wanted.items() if tuple(whose) == arm]
         there = [kept[run.name] for run in of_arm if fulfils(kept.get(run.name), run)]
         good = [r for r in there if "failed" not in r]
-        value = f"{mean(r['test']['seen_in']['NDCG@10'] for r in good):.4f}" if good else "not run"
+        value = f"{mean(r['test']['seen_in']['NDCG@10'] for r in good):.4f}" if good else "failed" if there else "not run"
         rows.append([arm[1], f"{len(there)} of {len(of_arm)}", len(there) - len(good) or "", value])
     missing = [run for run in _merged(wanted).values() if not fulfils(kept.get(run.name), run)]
-    left = f"{len(missing)} runs are missing: {_time(missing, kept.values(), 1)}, if made one at a time." if missing else "Nothing is missing."
+    left = f"{len(missing)} runs are missing: {_time(missing, kept.values(), 1)}, one at a time." if missing else "Nothing is missing."
     not_run = [f"not run: {what} ({why})" for one in dict.fromkeys(experiment for experiment, _ in arms) or [name]
                for what, why in EXPERIMENTS[one].not_run.items()]
     table = [text_table(["", "seeds", "failed", "NDCG@10"], rows)] if rows else []

@@ -169,7 +169,7 @@ def test_a_run_that_fails_is_recorded_and_stops_nobody(trial, tmp_path, caplog):
     assert str(tmp_path) not in json.dumps([o.record for o in found.values()]) and "2 runs failed" in caplog.text
     assert run_experiment("trial", seeds=[1], out=tmp_path) == {}                # nor is it tried again
     said = list_experiment("trial", seeds=[1], out=tmp_path)
-    assert re.search(r"fast +1 of 1 +1 +not run", said) and "not run: the rest (it takes too long)" in said and said.endswith("Nothing is missing.")
+    assert re.search(r"fast +1 of 1 +1 +failed", said) and "not run: the rest (it takes too long)" in said and said.endswith("Nothing is missing.")
 
 
 def test_a_full_disk_ends_the_command(trial, tmp_path, monkeypatch):
