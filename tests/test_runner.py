@@ -214,7 +214,7 @@ def test_a_folder_of_another_version_is_begun_again(trial, tmp_path):
 
 KILLED = """
 import sys; from mclrec.arms import *; from mclrec.runner import *
-EXPERIMENTS["trial"] = Plan("?", {f"d {d}": dict(model="bpr", d=d, epochs=30, patience=30) for d in (4, 8)}, ("toy",))
+EXPERIMENTS["trial"] = Plan("?", {f"d {d}": dict(model="bpr", d=d, epochs=6, patience=6) for d in (4, 8)}, ("toy",))
 run_experiment("trial", seeds=[1], jobs=int(sys.argv[2]), out=sys.argv[1])
 """
 
@@ -231,7 +231,7 @@ def test_a_command_that_is_killed_goes_on_where_it_was(trial, tmp_path, jobs):
     begun, made = epochs(), {path: path.read_bytes() for path in tmp_path.glob("toy/*.json")}
     assert start().wait() == 0
     kept = read_folder(tmp_path / "toy")
-    assert len(kept) == 2 and all(len(record["valid"]["NDCG@10"]) == 30 for record in kept.values()) and all(p.read_bytes() == b for p, b in made.items())
+    assert len(kept) == 2 and all(len(record["valid"]["NDCG@10"]) == 6 for record in kept.values()) and all(p.read_bytes() == b for p, b in made.items())
     for name, lines in begun.items():                                            # not begun again: the seconds of the epochs before the kill count too
         assert kept[name]["seconds"] >= sum(json.loads(line)["seconds"] for line in lines if line.endswith("}")) - .1
     assert not list(tmp_path.glob(".work/*/"))
