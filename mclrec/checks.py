@@ -71,6 +71,8 @@ def check_settings(model, given: dict) -> dict:
     return {name: _setting(model, name, value) for name, value in given.items()}
 
 def _setting(model, name, value):
+    if name == "regime" and name not in model.DEFAULTS:
+        raise InputError(f"{model.name} cannot be trained on whole histories (regime): {model.apart}; leave regime out.")
     if name not in model.DEFAULTS:
         raise InputError(f"{model.name} has no setting {short(name)}; it has {', '.join(model.DEFAULTS) or 'none'}.")
     default = model.DEFAULTS[name]

@@ -48,7 +48,7 @@ class Translated:
                              f"{model.n_items}; train it, or make it with n_items={data.n_items}.")
         if vocabulary == data.item_ids: self.number = data.items
         else:
-            numbers = item_numbers(vocabulary)
+            numbers = numbers_of(model)
             of = [numbers.get(i, numbers.get(str(i), 0)) for i in data.item_ids]
             self.number = np.array([0, *of], dtype=np.int32)[data.items]
         self.items = torch.from_numpy(self.number[self.number > 0])

@@ -35,10 +35,15 @@ ELSEWHERE = (0.03, 0.1)
 
 # %% ../nbs/2_the_method/10_meta_training.ipynb #1b143630
 class Views(NamedTuple):
-    "The histories with their two views, 3B sequences, and the views alone, 2B; what came next (B,)."
-    all: Sequences
+    "B histories, both views of each, 2B sequences, and what came next (B,)."
+    batch: Sequences
     augmented: Sequences
     targets: torch.Tensor
+
+    @property
+    def all(self):
+        "The histories and their views, 3B sequences."
+        return join([self.batch, self.augmented])
 
 def make_views(batch, targets, settings, n_items, generator):
     """Both views of each history of a batch (Eq. 4), by the operators that `settings` give a ratio to.
@@ -48,7 +53,7 @@ def make_views(batch, targets, settings, n_items, generator):
     ratios, token = ratios_of(settings), n_items + 1 if settings["mask_token"] else 0
     operators = draw_operators(len(targets), len(ratios), settings["distinct"], generator, targets.device)
     augmented = join([augment(batch, operator, generator, ratios, token) for operator in operators])
-    return Views(join([batch, augmented]), augmented, targets)
+    return Views(batch, augmented, targets)
 
 # %% ../nbs/2_the_method/10_meta_training.ipynb #163686ad
 VIEW_RANGES = {**{f"{name}_ratio": Range(0, 1) for name in OPERATORS}, "tau": Range(0, open_low=True),
@@ -119,15 +124,16 @@ class MCLRec(EncoderRecommender):
     def metric(self): return ("NDCG@10", None) if self.preset == "paper" else ("MRR@10", 4)
 
     def shared_inputs(self, batch, targets, index=None):
-        return make_views(batch, targets, self.settings, self.n_items, self.generator)
+        seen, _ = self.histories(batch)
+        return make_views(seen, targets, self.settings, self.n_items, self.generator)._replace(batch=batch)
 
     def encoder_loss(self, views):
         "L_0 of Eq. 14 and its terms."
-        s, (h, h1, h2) = self.settings, self.encode(views.all).chunk(3)
+        s, (h, augmented) = self.settings, self.read(views.batch, views.augmented)
         weights = {"lam": s["lam"], "beta": s["beta"], "gamma": self.gamma if s["regularizer"] else 0}
         wanted = [term for term, weight in zip(("cl1", "cl2", "R"), weights.values()) if weight]
-        terms = contrastive_terms(h1, h2, self.w1, self.w2, s, wanted)
-        rec = self.next_item_loss(h, views.targets, s["padding_scored"])
+        terms = contrastive_terms(*augmented.chunk(2), self.w1, self.w2, s, wanted)
+        rec = self.next_item_loss(h, self.answers(views.batch, views.targets), s["padding_scored"])
         return {"loss": encoder_objective(rec, **terms, **weights), "rec": rec, **terms}
 
     def augmenter_loss(self, views):

@@ -6,10 +6,12 @@
 __all__ = ['MISS', 'plain_cross_entropy', 'cross_entropy', 'rank', 'metrics', 'top_k']
 
 # %% ../nbs/1_the_problem/04_ranking.ipynb #13671059
+import math
+
 import torch
 import torch.nn.functional as F
 
-from .engine import FusedCrossEntropy
+from .engine import FusedCrossEntropy, within
 
 # %% ../nbs/1_the_problem/04_ranking.ipynb #d9d1ab56
 def plain_cross_entropy(h, W, g):
@@ -50,12 +52,18 @@ def metrics(ranks: torch.Tensor, ks=(5, 10, 20)) -> dict[str, float]:
 # %% ../nbs/1_the_problem/04_ranking.ipynb #1d8ab444
 def top_k(scores, k):
     "The k highest scores of each row (B, items), highest first, and their columns; equal ones by column: twice (B, k)."
-    value, column = torch.topk(scores, min(k, scores.shape[1]), sorted=False)
-    last = value.min(1, keepdim=True).values
-    crowded = (scores == last).sum(1) > (value == last).sum(1)        # more items share the last place than there is room
-    if crowded.any():
-        ordered = torch.sort(scores[crowded], dim=1, descending=True, stable=True)
-        value[crowded], column[crowded] = (x[:, :value.shape[1]] for x in ordered)
-    column, order = column.sort(1)
-    value, order = torch.sort(value.gather(1, order), dim=1, descending=True, stable=True)
-    return value, column.gather(1, order)
+    k = min(k, scores.shape[1])
+    groups = max(8 * k, math.isqrt(scores.shape[1]))
+    if scores.shape[1] < 2 * groups: return tuple(x[:, :k] for x in torch.sort(scores, dim=1, descending=True, stable=True))
+    best = scores
+    while (half := best.shape[1] // 2) >= groups: best = torch.maximum(best[:, :half], best[:, half:2 * half])
+    bound = torch.topk(best, k, sorted=False).values.amin(1)
+    column, row = (scores >= bound[:, None]).T.nonzero(as_tuple=True)
+    row, order = torch.sort(row, stable=True)
+    column, count = column[order], torch.bincount(row, minlength=len(scores))
+    place, _ = within(count)
+    value = scores.new_full((len(scores), max(k, *count.tolist())), -torch.inf)
+    columns = torch.zeros_like(value, dtype=torch.int64)
+    value[row, place], columns[row, place] = scores[row, column], column
+    value, order = torch.sort(value, dim=1, descending=True, stable=True)
+    return value[:, :k], columns.gather(1, order[:, :k])

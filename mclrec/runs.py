@@ -93,9 +93,10 @@ def versions() -> dict:
 CONFIG = {"model": TEXT, "n_items": whole(1, 2**31 - 3), "preset": TEXT, "seed": whole(0, 2**63 - 1), "settings": OBJECT,
           "fit?": OBJECT, "data?": OBJECT, "versions?": OBJECT, "checksums?": OBJECT}
 _POSITIVE = (lambda x: isinstance(x, (int, float)) and not isinstance(x, bool) and 0 < x < math.inf), "a number above 0"
+_NOT_NEGATIVE = (lambda x: x == 0 or _POSITIVE[0](x)), "a number, 0 or more"
 _SHA256 = (lambda x: isinstance(x, str) and re.fullmatch("[0-9a-f]{64}", x)), "a sha256"
 PARTS = {"fit": {"seed": CONFIG["seed"], "batch_size": whole(1, 2**31), "lr": _POSITIVE, "lr_aug": _POSITIVE, "metric": TEXT,
-                 "patience": whole(0, 2**31)},
+                 "patience": whole(0, 2**31), "schedule?": TEXT, "planned?": whole(0, 2**31), "warmup_epochs?": _NOT_NEGATIVE},
          "data": {"name": TEXT, "fingerprint": TEXT},
          "checksums": {"config": _SHA256, "vocabulary.json": _SHA256, "model.safetensors?": _SHA256}}
 

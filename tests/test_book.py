@@ -90,10 +90,11 @@ LINES, WIDTH = 40, 140  # of a cell, of a line of code: what a projector shows w
 # Cells of one class that are longer for now, by their chapter and first line, and no longer than this.
 LONGER = {
     ("03_encoder", "class Encoder(nn.Module):"): 50,
-    ("05_a_model", "class Recommender(nn.Module):"): 67,
-    ("10_meta_training", "class MCLRec(EncoderRecommender):"): 75,
-    ("11_training", "class Trainer:"): 48,
+    ("05_a_model", "class Recommender(nn.Module):"): 73,
+    ("10_meta_training", "class MCLRec(EncoderRecommender):"): 76,
+    ("11_training", "class Trainer:"): 50,
     ("60_explorables", "class Explorable:"): 50,
+    ("76_all_prefixes_at_once", "class Causal:"): 50,
     ("61_the_live_trainer", "class AdjustableRun:"): 79,
     ("61_the_live_trainer", "class LiveRun(AdjustableRun):"): 73,
     ("61_the_live_trainer", "class LiveTrainer:"): 76,

@@ -45,7 +45,7 @@ def test_what_is_of_another_kind(value, kind):
 def test_settings_arguments_and_seeds_are_plain_numbers():
     model = SASRec(np.int64(9), seed=np.uint32(4), d=np.int16(8), heads=np.int64(2), dropout=np.float32(0.25), every_position=np.bool_(True))
     kinds = {type(v) for v in (model.n_items, model.seed, *model.settings.values())}
-    assert kinds == {int, float, bool} and model.settings["dropout"] == 0.25 and model.settings["every_position"] is True
+    assert kinds == {int, float, bool, str} and model.settings["dropout"] == 0.25 and model.settings["every_position"] is True
 
 
 @pytest.mark.parametrize("wrong, said", [

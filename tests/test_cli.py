@@ -117,7 +117,7 @@ def run(trained, tmp_path):
     return Path(shutil.copytree(trained[0], tmp_path / "run"))
 
 
-MESSAGE = re.compile(r"mclrec: ([\w.-]+: \d+ users, \d+ items, |[\w.-]+: users from |\w+, preset \w+: |toy is small: |the run is kept in |the released encoder: |\d+ of \d+ (actions|items) )|epoch \d+/\d+|\s*$")
+MESSAGE = re.compile(r"mclrec: (about [^;]* for at most \d+ epochs, |[\w.-]+: \d+ users, \d+ items, |[\w.-]+: users from |\w+, preset \w+: |toy is small: |the run is kept in |the released encoder: |\d+ of \d+ (actions|items) )|epoch \d+/\d+|lists: |\s*$")
 
 
 def sentences(err):
@@ -214,6 +214,7 @@ def test_data_with_columns_and_core(mclrec, shop, tmp_path):
 def test_train(trained, shop):
     folder, done = trained
     assert re.fullmatch(r"4 epochs\. Test, seen items in:\n(.*\n){3}Test, seen items out:\n(.*\n){3}", done.out)
+    assert re.search(r"mclrec: about \d+\.?\d* s for at most 4 epochs, \d+\.\d s each, on the CPU, \d+ threads\n", done.err)
     assert not sentences(done.err) and "epoch 4/4" in done.err and "λ = 0.03, β = 0.1, γ = 0.01" in done.err
     assert sorted(files(folder)) == ["config.json", "metrics.jsonl", "model.safetensors", "state.safetensors", "vocabulary.json"]
     assert [r["epoch"] for r in records(folder)] == [1, 2, 3, 4] and set(records(folder)[0]["valid"]) == METRICS
@@ -262,6 +263,48 @@ def test_recommend(mclrec, trained, shop):
     done = mclrec("recommend", folder, shop, "--history", "i1 nonsense i2", "--json")
     assert answer(done) == answer(mclrec("recommend", folder, shop, "--history", "i1 i2", "--json"))
     assert "1 of 3 items in a history are unknown" in done.err
+
+
+def test_a_history_needs_no_data(mclrec, trained, shop, tmp_path):
+    folder, ask = trained[0], ["--history", "i1 i2", "--json"]
+    expected = answer(mclrec("recommend", folder, shop, *ask))
+    assert answer(mclrec("recommend", folder, *ask)) == expected
+    (tmp_path / "never.csv").write_text("this is read by nobody")
+    assert answer(mclrec("recommend", folder, *ask, tmp_path / "never.csv")) == expected
+    complains(mclrec("recommend", folder, "--history", "i1", "i2"), "i2", "no such file")  # without its quotation marks
+
+
+def test_data_may_stand_after_the_options(mclrec, trained, shop):
+    folder, out = trained[0], mclrec("recommend", trained[0], shop, "--user", "u3").out
+    assert out and mclrec("recommend", folder, "--user", "u3", shop).out == mclrec("recommend", "--user", "u3", folder, shop).out == out
+    complains(mclrec("recommend", folder, "--user", "u3", shop, "more"), "unrecognized arguments: more")
+    complains(mclrec("recommend", folder, "--user", "u3", shop, "--more"), "unrecognized arguments: --more")
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+def test_everybodys_lists(ending, mclrec, trained, shop, tmp_path):
+    if ending == ".parquet":
+        pytest.importorskip("pyarrow", reason="needs pyarrow; pip install 'mclrec[parquet]'")
+    import pandas as pd
+    file = tmp_path / f"lists{ending}"
+    for words in ([], ["--json"]):  # the second time the file is there
+        done = mclrec("recommend", trained[0], shop, "--all", "-k", 4, "--out", file, *words)
+        assert done.code == 0 and not sentences(done.err)
+    assert json.loads(done.out) == {"file": str(file), "users": 40, "rows": 160}
+    table = pd.read_csv(file) if ending == ".csv" else pd.read_parquet(file)
+    assert list(table) == ["user", "item", "rank", "score"] and list(table.user) == [f"u{u}" for u in range(40) for _ in range(4)]
+    one = answer(mclrec("recommend", trained[0], shop, "--user", "u7", "-k", 4, "--json"))["items"]
+    mine = table[table.user == "u7"]
+    assert list(mine.item) == [i["item"] for i in one] and list(mine["rank"]) == [1, 2, 3, 4]
+    assert list(mine.score) == pytest.approx([i["score"] for i in one], rel=1e-4, abs=1e-5)  # other people in its batch: other rounding
+
+
+def test_a_full_disk_while_writing_lists(mclrec, trained, shop, tmp_path):
+    for file in (tmp_path / "lists.csv", tmp_path / "lists.parquet"):
+        file.write_text("as it was")
+        complains(mclrec("recommend", trained[0], shop, "--all", "--out", file, largest_file=1000), file, "cannot be written", "make room")
+        assert file.read_text() == "as it was"
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_data_with_items_the_model_does_not_know(mclrec, trained, tmp_path):
@@ -508,6 +551,15 @@ WRONG = {
     "unknown user": (["recommend", "RUN", "SHOP", "--user", "u99"], "'u99' is unknown", "40 users of shop", "u0, u1, u2"),
     "unknown history": (["recommend", "RUN", "SHOP", "--history", "x1 x2"], "'x1 x2'", "is known to the model"),
     "empty history": (["recommend", "RUN", "SHOP", "--history", ""], "''"),
+    "a user without data": (["recommend", "RUN", "--user", "u1"], "--user", "DATA"),
+    "all without data": (["recommend", "RUN", "--all", "--out", "NEW.csv"], "--all", "DATA"),
+    "all without a file": (["recommend", "RUN", "SHOP", "--all"], "--out FILE.csv"),
+    "a file without all": (["recommend", "RUN", "SHOP", "--user", "u1", "--out", "NEW.csv"], "--out", "--all"),
+    "a file with another ending": (["recommend", "RUN", "SHOP", "--all", "--out", "NEW"], "NEW", ".csv, .parquet"),
+    "a file that is a folder": (["recommend", "RUN", "SHOP", "--all", "--out", "FOLDER.csv"], "FOLDER.csv", "no file can take this place"),
+    "a file below a file": (["recommend", "RUN", "SHOP", "--all", "--out", "BELOW.csv"], "BELOW.csv", "no file can take this place"),
+    "a file that is the data": (["recommend", "RUN", "DATA.csv", "--all", "--out", "DATA.csv"], "DATA.csv", "holds the data"),
+    "k of 0 for all": (["recommend", "RUN", "SHOP", "--all", "--out", "NEW.csv", "-k", "0"], "k=0"),
     "k of 0": (["recommend", "RUN", "SHOP", "--user", "u1", "-k", "0"], "k=0"),
     "k of text": (["recommend", "RUN", "SHOP", "--user", "u1", "-k", "ten"], "-k", "'ten'"),
     "no checkpoint": (["import-official", "NEW.pth", "SHOP", "--out", "NEW"], "NEW.pth", "no such file", "mclrec download"),
@@ -520,12 +572,15 @@ WRONG = {
 @pytest.mark.parametrize("name", WRONG)
 def test_one_sentence(name, mclrec, trained, shop, tmp_path, request):
     argv, *parts = WRONG[name]
-    names = {"SHOP": str(shop), "RUN": str(trained[0]), "NEW": str(tmp_path / "new"), "SHOP.xyz": "shop.xyz", "NEW.pth": str(tmp_path / "new.pth")}
+    names = {"SHOP": str(shop), "RUN": str(trained[0]), "NEW": str(tmp_path / "new"), "SHOP.xyz": "shop.xyz", "NEW.pth": str(tmp_path / "new.pth"),
+             "NEW.csv": str(tmp_path / "new.csv"), "FOLDER.csv": str(tmp_path / "folder.csv"), "BELOW.csv": str(shop / "below.csv"), "DATA.csv": str(tmp_path / "data.csv")}
+    (tmp_path / "folder.csv").mkdir()
+    (tmp_path / "data.csv").write_text("user,item\n")
     if "CHECKPOINT" in argv:
         names["CHECKPOINT"] = str(request.getfixturevalue("checkpoint_path"))
     before = files(trained[0])
     complains(mclrec(*[names.get(a, a) for a in argv], cwd=tmp_path), *[names.get(p, p) for p in parts])
-    assert not (tmp_path / "new").exists() and files(trained[0]) == before
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["data.csv", "folder.csv"] and files(trained[0]) == before
 
 
 @pytest.mark.parametrize("change, said", [

@@ -81,8 +81,9 @@ def test_duorec_is_the_loop(mode, denoise):
     examples = model.examples(SHOP)
     index = torch.arange(0, len(examples.end), 7)
     batch, targets = gather(model.actions, model.start[index], model.end[index]), model.actions[model.end[index]].long()
-    together, _ = views = model.shared_inputs(batch, targets, index)
-    h, h1, hs = one_by_one(model, together).chunk(3)
+    _, _, further, at = views = model.shared_inputs(batch, targets, index)
+    h, (h1, hs) = one_by_one(model, batch), one_by_one(model, further).chunk(2)
+    assert at.tolist() == list(range(len(index)))
     B, total = len(index), 0
     for a, b in {"us_x": [(h1, hs)], "un": [(h, h1)], "su": [(h, hs)], "us": [(h, h1), (h, hs)]}[mode]:
         x, t = torch.cat([a, b]), targets.repeat(2)

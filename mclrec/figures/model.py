@@ -21,7 +21,7 @@ from torch.nn.functional import gelu
 from ..augmenters import pairs
 from ..contrast import partners, similarities
 from ..data import held_out
-from ..encoder import Sequences, gather, join
+from ..encoder import Sequences, gather
 from ..explore import COLORS, GREY, Explorable, styled
 from ..meta import MCLRec, Views, contrastive_terms
 from ..training import Trainer
@@ -166,7 +166,7 @@ def study(data, preset="official", B=64, batches=150, seed=2020, lr=1e-2, **sett
         terms = {"rec": model.next_item_loss(h, targets, model.settings["padding_scored"]),
                  **contrastive_terms(h1, h2, model.w1, model.w2, model.settings)}
         z1, z2 = model.w1(h1), model.w2(h2)
-    moved = _steps(model, Views(join([batch, augmented]), augmented, targets), lr)
+    moved = _steps(model, Views(batch, augmented, targets), lr)
     users = [data.user_ids[k] for k in last.users[chosen].tolist()]
     return Study(data, users, model, batch, augmented, targets, h, h1, h2, z1, z2,
                  {name: term.item() for name, term in terms.items()}, moved)

@@ -16,7 +16,7 @@ from ..checks import Range
 from ..data import Examples
 from ..encoder import gather
 from ..model import EncoderRecommender
-from ..ranking import cross_entropy
+from ..sharing import Causal
 
 # %% ../../nbs/3_the_field/25_bert4rec.ipynb #5af0b013
 def append(batch, last, n):
@@ -60,7 +60,8 @@ def windows(data, n):
 class ClozeEncoder(EncoderRecommender):
     """The `Encoder` looking both ways, which answers at a mask; with `head`, through a layer and with a bias
     for each item."""
-    DEFAULTS = dict(EncoderRecommender.DEFAULTS, head=False)
+    DEFAULTS = {key: value for key, value in EncoderRecommender.DEFAULTS.items() if key not in Causal.SHARING} | {"head": False}
+    apart = "it looks both ways, so that a position knows what comes after it"
     RANGES = dict(EncoderRecommender.RANGES, n=Range(2))                    # one place is for the mask
 
     def __init__(self, n_items, preset=None, seed=2020, **settings):
@@ -119,5 +120,5 @@ class BERT4Rec(ClozeEncoder):
 
     def loss(self, views):
         masked, hidden, answers = views
-        loss = cross_entropy(self.answer(self.encoder(masked, every=True)[hidden]), self.table(), answers)
+        loss = self.softmax_loss(self.answer(self.encoder(masked, every=True)[hidden]), self.table(), answers)
         return {"loss": loss, "cloze": loss}

@@ -95,7 +95,7 @@ class BPR(Recommender):
 
     `reg`: λ of the penalty, 0 in preset `shared`, 10⁻⁵ in `authors` (the NGCF repository's, used by MCLRec).
     """
-    name, knows_users = "bpr", True
+    name, knows_users, apart = "bpr", True, "it knows people, and reads no histories"
     DEFAULTS = dict(d=64, reg=0.0)
     RANGES = dict(d=EncoderRecommender.RANGES["d"], reg=Range(0))
     PRESETS = {"shared": {}, "authors": dict(reg=1e-5)}

@@ -16,7 +16,6 @@ from ..data import Examples
 from ..engine import keep_mask, within
 from ..model import EncoderRecommender, Recommender
 from .bpr import Unseen, UserTable, training_part
-from ..ranking import cross_entropy
 
 # %% ../../nbs/3_the_field/24_caser.ipynb #efccbf6f
 def windows(batch, L):
@@ -59,23 +58,24 @@ def start_as_authors(model, generator):
 class ConvolutionalNet(Recommender):
     "Filters on the last n items: `across` of each height 1 … n, full width; `down` of full height, one wide."
     knows_users = True
-    DEFAULTS = dict(d=64, n=5, across=8, down=4, dropout=0.4, targets=1, negatives=0)
+    apart = "each prefix is a window of its own to its filters"
+    DEFAULTS = dict(d=64, n=5, across=8, down=4, dropout=0.4, targets=1, drawn=0, negatives=0)
     RANGES = {**{key: EncoderRecommender.RANGES[key] for key in ("d", "n", "dropout")},
-              **dict.fromkeys(("across", "down", "targets"), Range(1)), "negatives": Range(0)}
+              **dict.fromkeys(("across", "down", "targets"), Range(1)), **dict.fromkeys(("drawn", "negatives"), Range(0))}
 
     def __init__(self, n_items, preset=None, seed=2020, **settings):
         super().__init__(n_items, preset, seed, **settings)
         s = self.settings
-        if s["targets"] > 1 > s["negatives"]:
-            raise InputError(f"negatives={s['negatives']} must be at least 1 for targets={s['targets']}.")
+        if s["targets"] > 1 > s["drawn"]:
+            raise InputError(f"drawn={s['drawn']} must be at least 1 for targets={s['targets']}.")
         d, self.n, self.generator = s["d"], s["n"], torch.Generator().manual_seed(seed)
         self.M, self.P = nn.Embedding(n_items + 2, d), UserTable(d)
         self.across = nn.ModuleList(nn.Conv1d(d, s["across"], height) for height in range(1, self.n + 1))
         self.down, self.W = nn.Linear(self.n, s["down"]), nn.Linear(s["across"] * self.n + s["down"] * d, d)
-        if s["negatives"]: self.out = nn.Embedding(n_items + 2, 2 * d + 1)
+        if s["drawn"]: self.out = nn.Embedding(n_items + 2, 2 * d + 1)
         else: self.W2 = nn.Linear(2 * d, d)
         start_as_authors(self, self.generator)
-        if s["negatives"]: nn.init.zeros_(self.out.weight[:, -1].detach())
+        if s["drawn"]: nn.init.zeros_(self.out.weight[:, -1].detach())
 
     def prepare(self, data):
         if self.user_vocabulary != data.user_ids:
@@ -87,10 +87,10 @@ class ConvolutionalNet(Recommender):
         o = torch.cat([*(F.relu(filters(E)).amax(2) for filters in self.across), self.down(E).flatten(1)], 1)
         if self.training and s["dropout"]: o = o * keep_mask(o.shape, s["dropout"], self.generator, o.dtype)
         x = torch.cat([F.relu(self.W(o)), self.P(batch)], 1)
-        return torch.cat([x, x.new_ones(len(x), 1)], 1) if s["negatives"] else F.relu(self.W2(x))
+        return torch.cat([x, x.new_ones(len(x), 1)], 1) if s["drawn"] else F.relu(self.W2(x))
 
     def item_vectors(self):
-        return (self.out if self.settings["negatives"] else self.M).weight[1:self.n_items + 1]
+        return (self.out if self.settings["drawn"] else self.M).weight[1:self.n_items + 1]
 
 # %% ../../nbs/3_the_field/24_caser.ipynb #d1b7b433
 class Caser(ConvolutionalNet):
@@ -98,36 +98,36 @@ class Caser(ConvolutionalNet):
 
     Preset `shared`: RecBole's way, brought to width d, compared with the item table, Eq. 3. `authors`:
     graytowne/caser_pytorch; items have a second vector and a bias, the next `targets` items are told from
-    `negatives` items not taken.
+    `drawn` items not taken.
     """
     name = "caser"
-    PRESETS = {"shared": {}, "authors": dict(d=50, across=16, dropout=0.5, targets=3, negatives=3)}
+    PRESETS = {"shared": {}, "authors": dict(d=50, across=16, dropout=0.5, targets=3, drawn=3)}
 
     def prepare(self, data):
         super().prepare(data)
-        if self.settings["negatives"]:
+        if self.settings["drawn"]:
             self.unseen = Unseen(data).to(self.device)
             left = data.offsets[1:] - np.where(data.lengths >= 3, 2, 0)
             self.register_buffer("learnt", torch.from_numpy(left).to(self.device), persistent=False)
 
     def examples(self, data):
-        if not self.settings["negatives"]: return super().examples(data)
+        if not self.settings["drawn"]: return super().examples(data)
         return full_windows(data, self.n, self.settings["targets"])
 
     def stages(self): return [("encoder", self.loss)]
     def start_epoch(self, trainer): self.items, self.ends = trainer.items, trainer.end
     def shared_inputs(self, batch, targets, index):
-        if not self.settings["negatives"]: return batch, targets, None, None
+        if not self.settings["drawn"]: return batch, targets, None, None
         place = self.ends[index][:, None] + torch.arange(self.settings["targets"], device=index.device)
         real = place < self.learnt[batch.users][:, None]
         following = self.items[place.clamp(max=len(self.items) - 1)].long()
-        whose = batch.users[:, None].expand(-1, self.settings["negatives"])
+        whose = batch.users[:, None].expand(-1, self.settings["drawn"])
         return batch, following, real, self.unseen(whose, self.generator)
 
     def loss(self, views):
         batch, following, real, others = views
         x = self.encode(batch)
-        if others is None: rec = cross_entropy(x, self.M.weight[:self.n_items + 1], following)
+        if others is None: rec = self.softmax_loss(x, self.M.weight[:self.n_items + 1], following)
         else:
             yes, no = ((self.out(items) * x[:, None]).sum(2) for items in (following, others))
             rec = (F.softplus(-yes) * real).sum() / real.sum() + F.softplus(no).mean()

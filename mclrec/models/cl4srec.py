@@ -34,11 +34,13 @@ class CL4SRec(EncoderRecommender):
     def metric(self): return ("MRR@10", 4) if self.preset == "authors" else super().metric
 
     def shared_inputs(self, batch, targets, index=None):
-        return make_views(batch, targets, self.settings, self.n_items, self.generator)
+        seen, _ = self.histories(batch)
+        return make_views(seen, targets, self.settings, self.n_items, self.generator)._replace(batch=batch)
 
     def stages(self): return [("encoder", self.loss)]
 
     def loss(self, views):
-        h, h1, h2 = self.encode(views.all).chunk(3)
-        rec, cl = self.next_item_loss(h, views.targets), info_nce(h1, h2, self.settings["tau"])
+        h, augmented = self.read(views.batch, views.augmented)
+        rec = self.next_item_loss(h, self.answers(views.batch, views.targets))
+        cl = info_nce(*augmented.chunk(2), self.settings["tau"])
         return {"loss": rec + self.settings["lam"] * cl, "rec": rec, "cl": cl}

@@ -84,8 +84,7 @@ def laid_out(x, batch, n):
 
 # %% ../../nbs/3_the_field/28_coserec.ipynb #8f16ba77
 class TwoViews(SASRec):
-    """SASRec and, with weight `lam`, InfoNCE between two views of each history, cropped, masked or reordered
-    by the given ratios."""
+    "SASRec and, with weight `lam`, InfoNCE between two views of each history: cropped, masked or reordered by the given ratios."
     DEFAULTS = dict(SASRec.DEFAULTS, lam=0.1, crop_ratio=0.2, mask_ratio=0.7, reorder_ratio=0.2)
     RANGES = {**SASRec.RANGES, **VIEW_RANGES}
 
@@ -104,21 +103,22 @@ class TwoViews(SASRec):
         operator = torch.randint(len(self.ratios), batch.lengths.shape, generator=self.generator, device=self.device)
         return augment(batch, operator, self.generator, self.ratios)
 
-    def shared_inputs(self, batch, targets, index=None): return batch, targets, self.view(batch), self.view(batch)
+    def shared_inputs(self, batch, targets, index=None):
+        "The batch, what came next, both views; what they are views of, and which of `read`'s vectors are its."
+        seen, at = self.histories(batch)
+        return batch, targets, self.view(seen), self.view(seen), seen, at
 
     def encode_three(self, batch, view1, view2):
-        """What the encoder makes of the histories and of both views, one vector a sequence or, with
-        `every_position`, an item."""
-        every = self.settings["every_position"]
-        x = self.encoder(join([batch, view1, view2]), every=every)
-        return x.split([len(b.items) if every else len(b.lengths) for b in (batch, view1, view2)])
+        "The vectors that predict, as `predicting` has them, and those of both views, (B, d) or with `every_position` (T, d)."
+        if not self.settings["every_position"]: return self.read(batch, view1, view2)
+        return self.encoder(join([batch, view1, view2]), every=True).split([len(b.items) for b in (batch, view1, view2)])
 
     def compared(self, x, batch):
         "What two views are compared by: (B, d), or (B, n·d) with `every_position`."
         return laid_out(x, batch, self.n) if self.settings["every_position"] else x
 
     def loss(self, views):
-        batch, targets, view1, view2 = views
+        batch, targets, view1, view2, *_ = views
         h, x1, x2 = self.encode_three(batch, view1, view2)
         rec, con = self.rec(h, batch, targets), info_nce(self.compared(x1, view1), self.compared(x2, view2))
         return {"loss": rec + self.settings["lam"] * con, "rec": rec, "con": con}

@@ -11,7 +11,9 @@ import torch
 from ..augment import uniform
 from ..checks import OneOf
 from ..contrast import info_nce, partners, similarities
+from ..data import prefixes
 from ..encoder import gather, join
+from ..engine import starts
 from ..meta import VIEW_RANGES
 from ..model import EncoderRecommender
 
@@ -48,15 +50,22 @@ PAIRS = {"us_x": [(1, 2)], "un": [(0, 1)], "su": [(0, 2)], "us": [(0, 1), (0, 2)
 class SameTargetViews(EncoderRecommender):
     "A history, the same again, and another one with the same target."
     def examples(self, data):
-        examples = super().examples(data)
+        every, examples = prefixes(data, self.n), super().examples(data)
         self.actions, self.start, self.end = (torch.from_numpy(x).to(self.device)
-                                              for x in (data.items, examples.start, examples.end))
+                                              for x in (data.items, every.start, every.end))
         self.same_target = SameTarget(self.actions[self.end].long())
+        count = torch.from_numpy(examples.end - examples.start).to(self.device)
+        self.first = torch.cumsum(count, 0) - count             # of each history's prefixes, where prefixes are shared
         return examples
 
     def shared_inputs(self, batch, targets, index):
+        """The batch, what came next; 2B further histories, those compared and their partners; and which of `read`'s vectors
+        are of those compared."""
+        seen, at = self.histories(batch)
+        if self.shares: index = self.first[index] + at - starts(batch.lengths)
         other = self.same_target.another(index, self.generator)
-        return join([batch, batch, gather(self.actions, self.start[other], self.end[other])]), targets
+        partners = gather(self.actions, self.start[other], self.end[other])
+        return batch, targets, join([seen, partners]), at
 
 # %% ../../nbs/3_the_field/31_duorec.ipynb #741a7fa3
 class DuoRec(SameTargetViews):
@@ -83,8 +92,9 @@ class DuoRec(SameTargetViews):
     def stages(self): return [("encoder", self.loss)]
 
     def loss(self, views):
-        batch, targets = views
-        three = self.encode(batch).chunk(3)
-        rec = self.next_item_loss(three[0], targets)
-        cl = sum(self.contrast(three[a], three[b], targets) for a, b in PAIRS[self.settings["mode"]])
+        batch, targets, further, at = views
+        (h, both), answers = self.read(batch, further), self.answers(batch, targets)
+        rec, three = self.next_item_loss(h, answers), (h[at], *both.chunk(2))
+        same = answers[at] if answers.ndim == 1 else answers[at, 0]
+        cl = sum(self.contrast(three[a], three[b], same) for a, b in PAIRS[self.settings["mode"]])
         return {"loss": rec + self.settings["lam"] * cl, "rec": rec, "cl": cl}

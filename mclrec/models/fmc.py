@@ -10,7 +10,6 @@ import torch
 from torch import nn
 
 from ..model import EncoderRecommender, Recommender
-from ..ranking import cross_entropy
 
 # %% ../../nbs/3_the_field/33_fmc.ipynb #dbedc8e0
 class FMC(Recommender):
@@ -20,8 +19,9 @@ class FMC(Recommender):
     not read.
     """
     name = "fmc"
-    DEFAULTS = dict(d=64)
-    RANGES = dict(d=EncoderRecommender.RANGES["d"])
+    DEFAULTS = dict(d=64, negatives=0)
+    RANGES = {key: EncoderRecommender.RANGES[key] for key in DEFAULTS}
+    apart = "it reads the last item alone, so its prefixes have nothing in common"
 
     def __init__(self, n_items, preset=None, seed=2020, **settings):
         super().__init__(n_items, preset, seed, **settings)
@@ -36,5 +36,5 @@ class FMC(Recommender):
     def loss(self, views):
         "L_rec of a batch of histories and what came after each (B,): {'loss', 'rec'}."
         batch, targets = views
-        rec = cross_entropy(self.encode(batch), self.M.weight[:self.n_items + 1], targets)
+        rec = self.softmax_loss(self.encode(batch), self.M.weight[:self.n_items + 1], targets)
         return {"loss": rec, "rec": rec}

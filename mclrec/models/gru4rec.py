@@ -12,11 +12,11 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence
 
-from ..checks import Range
+from ..checks import InputError, Range
 from ..engine import keep_mask, starts, within
 from ..model import EncoderRecommender, Recommender
 from .bpr import training_part
-from ..ranking import cross_entropy
+from ..sharing import Causal
 
 # %% ../../nbs/3_the_field/23_gru4rec.ipynb #94b82cc1
 def by_step(lengths):
@@ -44,12 +44,13 @@ def bpr_max(r, R, lam, same=None):
     return (lam * (log_s.exp() * R.square()).sum(1) - preferred).mean()
 
 # %% ../../nbs/3_the_field/23_gru4rec.ipynb #6e883aba
-class RecurrentNet(Recommender):
+class RecurrentNet(Causal, Recommender):
     "Item vectors, a GRU over the history and, if its width `hidden` is not `d`, a linear layer from `hidden` to `d`."
-    DEFAULTS = dict(d=64, n=50, hidden=128, layers=1, dropout=0.3, bias=False, negatives=0, alpha=0.75,
-                    bpreg=1.0)
+    DEFAULTS = dict(d=64, n=50, hidden=128, layers=1, dropout=0.3, bias=False, drawn=0, alpha=0.75, bpreg=1.0,
+                    negatives=0, **Causal.SHARING)
     RANGES = {**{key: EncoderRecommender.RANGES[key] for key in ("d", "n", "layers", "dropout")},
-              "hidden": EncoderRecommender.RANGES["d"], **dict.fromkeys(("negatives", "alpha", "bpreg"), Range(0))}
+              "hidden": EncoderRecommender.RANGES["d"], **dict.fromkeys(("negatives", "drawn", "alpha", "bpreg"), Range(0)),
+              **Causal.SHARING_RANGES}
 
     def __init__(self, n_items, preset=None, seed=2020, **settings):
         super().__init__(n_items, preset, seed, **settings)
@@ -64,13 +65,15 @@ class RecurrentNet(Recommender):
                 (nn.init.xavier_normal_ if name.startswith("M") else nn.init.xavier_uniform_)(p,
                     generator=self.generator)
 
-    def encode(self, batch):
+    def encode(self, batch): return self.hidden(batch)
+
+    def hidden(self, batch, every=False):
         place, sizes, order = by_step(batch.lengths)
         x = self.M(batch.items[place])
         if self.training and self.settings["dropout"]:
             x = x * keep_mask(x.shape, self.settings["dropout"], self.generator, x.dtype)
-        h = self.gru(PackedSequence(x, sizes))[1][-1]
-        h = h[torch.argsort(order)]
+        states, last = self.gru(PackedSequence(x, sizes))
+        h = states.data[torch.argsort(place)] if every else last[-1][torch.argsort(order)]
         return h if self.W is None else self.W(h)
 
     def item_vectors(self): return self.M.weight[1:self.n_items + 1]
@@ -82,10 +85,15 @@ class GRU4Rec(RecurrentNet):
     A linear layer brings the state from width `hidden` to `d` if they differ. Preset `shared`: RecBole's net,
     Eq. 3 over all items.
     `authors`: hidasib/GRU4Rec's defaults, its items tied: 100 units, BPR-max (`bpreg`) against what came next
-    for the others in the batch and `negatives` items drawn by popularity to the power `alpha`.
+    for the others in the batch and `drawn` items, by popularity to the power `alpha`.
     """
     name = "gru4rec"
-    PRESETS = {"shared": {}, "authors": dict(d=100, hidden=100, dropout=0.0, bias=True, negatives=2048)}
+    PRESETS = {"shared": {}, "authors": dict(d=100, hidden=100, dropout=0.0, bias=True, drawn=2048)}
+
+    def __init__(self, n_items, preset=None, seed=2020, **settings):
+        super().__init__(n_items, preset, seed, **settings)
+        if self.settings["drawn"] and (self.shares or self.settings["negatives"]):
+            raise InputError("drawn > 0 is the authors' way to train, a prefix at a time; leave regime and negatives out, or set drawn=0.")
 
     def prepare(self, data):
         super().prepare(data)
@@ -96,14 +104,14 @@ class GRU4Rec(RecurrentNet):
     def stages(self): return [("encoder", self.loss)]
 
     def shared_inputs(self, batch, targets, index):
-        if not self.settings["negatives"]: return batch, targets, None
-        return batch, targets, torch.multinomial(self.chances, self.settings["negatives"], replacement=True,
+        if not self.settings["drawn"]: return batch, targets, None
+        return batch, targets, torch.multinomial(self.chances, self.settings["drawn"], replacement=True,
                                                  generator=self.generator)
 
     def loss(self, views):
         batch, targets, drawn = views
-        h = self.encode(batch)
-        if drawn is None: rec = cross_entropy(h, self.M.weight[:self.n_items + 1], targets)
+        h, = self.read(batch)
+        if drawn is None: rec = self.softmax_loss(h, self.M.weight[:self.n_items + 1], self.answers(batch, targets))
         else:
             candidates = torch.cat([targets, drawn])
             rec = bpr_max((h * self.M(targets)).sum(1), h @ self.M(candidates).T, self.settings["bpreg"],

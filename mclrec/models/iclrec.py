@@ -69,18 +69,19 @@ class ICLRec(TwoViews):
     @torch.no_grad()
     def start_epoch(self, trainer):
         self.eval()
-        parts = [gather(trainer.items, trainer.start[some], trainer.end[some])
-                 for some in last_of_each(trainer.users).split(1024)]
+        start = torch.maximum(trainer.start, trainer.end - self.n)
+        parts = [gather(trainer.items, start[some], trainer.end[some]) for some in last_of_each(trainer.users).split(1024)]
         x = torch.cat([self.summary(self.encoder(part, every=self.settings["every_position"]), part)
                        for part in parts])
         K = min(self.settings["K"] or max(1, min(256, len(x) // 39)), len(x))
         self.intents = k_means(x, x[torch.randperm(len(x), generator=self.generator, device=x.device)[:K]])
 
     def loss(self, views):
-        batch, targets, view1, view2 = views
+        batch, targets, view1, view2, _, at = views
         x, x1, x2 = self.encode_three(batch, view1, view2)
         rec, con = self.rec(x, batch, targets), info_nce(self.compared(x1, view1), self.compared(x2, view2))
-        own = nearest(self.summary(x.detach(), batch), self.intents)
+        history = self.summary(x, batch) if self.settings["every_position"] else x[at]
+        own = nearest(history.detach(), self.intents)
         s1, s2, s = self.summary(x1, view1), self.summary(x2, view2), self.settings
         icl = intent_loss(s1, s2, self.intents, own, s["fnm"])
         return {"loss": rec + s["lam"] * con + s["beta"] * icl, "rec": rec, "con": con, "icl": icl}

@@ -95,9 +95,9 @@ class LMA4Rec(LearntViews):
         return {"encoder": [theta], "keep": [alpha]} if self.arm else {"encoder": [theta, alpha]}
 
     def loss(self, views):
-        batch, targets, *both = views
-        rec = self.rec(self.encoder(batch, every=self.settings["every_position"]), batch, targets)
-        con = self.contrastive(*both, "below" if self.arm else "concrete")
+        batch, targets, view1, view2, *_ = views
+        rec = self.rec(self.predicting(batch), batch, targets)
+        con = self.contrastive(view1, view2, "below" if self.arm else "concrete")
         return {"loss": rec + self.settings["lam"] * con, "rec": rec, "con": con}
 
     def keep_loss(self, views):
@@ -107,7 +107,7 @@ class LMA4Rec(LearntViews):
             for how in ("above", "below"):
                 self.generator.set_state(state)
                 encoder.noise = torch.zeros_like(encoder.alpha)
-                losses.append(self.contrastive(*views[2:], how))
+                losses.append(self.contrastive(*views[2:4], how))
             gradient, encoder.noise = (losses[0] - losses[1]) * encoder.noise, None
         carried = ((encoder.alpha - encoder.alpha.detach()) * gradient).sum()
         return {"loss": (losses[0] + losses[1]) / 2 + carried}

@@ -111,14 +111,14 @@ class SRMA(Advised):
                                              attention_dropout=0.1, tau=1.0)}
 
     def loss(self, views):
-        batch, targets, view1, view2 = views
+        batch, targets, view1, view2, seen, _ = views
         h, x1, x2 = self.encode_three(batch, view1, view2)
         F1, F2, rec = self.compared(x1, view1), self.compared(x2, view2), self.rec(h, batch, targets)
         tau = self.settings["tau"]
         terms = {"con": info_nce(F1, F2, tau)}
         if self.advised:
             with torch.no_grad():
-                old = self.compared(self.before.encode(batch, self.settings["every_position"]), batch)
+                old = self.compared(self.before.encode(seen, self.settings["every_position"]), seen)
             terms["before"] = info_nce(F1, old, tau) + info_nce(F2, old, tau)
         con = terms["con"] + self.settings["complement"] * terms.get("before", 0)
         return {"loss": rec + self.settings["lam"] * con, "rec": rec, **terms}
