@@ -34,6 +34,7 @@ setup(
     extras_require={
         "dev": cfg["dev_requirements"].split(),
         "parquet": cfg["parquet_requirements"].split(),
+        "experiments": cfg["experiments_requirements"].split(),
     },
     entry_points={
         "console_scripts": cfg["console_scripts"].split(),
