@@ -113,6 +113,17 @@ def test_what_the_chapters_ask_is_among_the_questions():
     assert sorted(asked) == sorted(QUESTIONS), "each question of the book is asked first in one chapter"
 
 
+def test_what_is_asked_again_was_asked_before_and_once():
+    first, again = {}, {}
+    for path in sorted(ROOT.glob("nbs/[12]*/*.ipynb"), key=lambda p: p.stem):
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            for key, more in books.GUESS.findall(source(cell)) if cell["cell_type"] == "code" else ():
+                assert not more or first[key] < path.stem, f"{path.stem}: {key} is asked again before it was asked"
+                (again if more else first).setdefault(key, path.stem)
+                assert not more or again[key] == path.stem, f"{key} is asked again in {again[key]} and in {path.stem}"
+    assert len(again) >= 8
+
+
 def bodies(path):
     "The lines of the functions and classes that solve a chapter's exercises, without those that their stubs have too."
     checked = {next(called(cell, r"check_\w+"))[1] for cell in stubs(path)}
