@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 # As if the environment were activated, so that a cell or a test may call the command mclrec by its name.
 ACTIVE := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: help venv lab test quick test-notebooks test-python export outputs shrink readme clean-notebooks check build evidence
+.PHONY: help venv lab test quick test-notebooks test-python export outputs shrink readme clean-notebooks student instructor check build evidence
 
 help:
 	@echo "make lab              open the book in JupyterLab (ARGS='--no-browser --port 9999' are handed on); Ctrl-C closes it"
@@ -19,6 +19,8 @@ help:
 	@echo "make clean-notebooks  strip from the notebooks what must not be committed"
 	@echo "make check            fail unless the code is free of leftovers, notebooks are clean, mclrec/ and README.md are what they say,"
 	@echo "                      and the ledger is complete"
+	@echo "make student          write the students' book to _student/: exercises without solutions, no outputs where the text asks for a guess"
+	@echo "make instructor       write the teachers' book to _instructor/: solutions open, and a page of what goes wrong in each chapter"
 	@echo "make build            make the wheel and the source archive in dist/"
 	@echo "make evidence         run what is missing of the experiments on the toy shop, and say what other data would take (ARGS='--jobs 8')"
 
@@ -59,6 +61,12 @@ readme: $(READY)
 
 clean-notebooks: $(READY)
 	$(BIN)/python .ci/check_notebooks.py --fix
+
+student: $(READY)
+	@$(BIN)/python .ci/books.py student
+
+instructor: $(READY)
+	@$(BIN)/python .ci/books.py instructor
 
 # ruff.toml says what counts as a leftover: an unused import, a name that nothing defines.
 check: $(READY)

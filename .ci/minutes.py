@@ -1,6 +1,7 @@
 """How long a chapter takes a reader: counted, not guessed. `python .ci/minutes.py` prints a line a chapter.
 
-Words of prose at 150 a minute, fifteen seconds for a cell of code that is not folded, a minute and a half for a figure to move.
+Words of prose at 150 a minute, fifteen seconds for a cell of code that is not folded, a minute and a half for a figure to move. Exercises and
+their solutions come on top: they say their own minutes.
 """
 import json
 import re
@@ -25,6 +26,8 @@ def count(notebook):
     prose = cells = figures = 0
     for cell in notebook["cells"]:
         source = "".join(cell["source"])
+        if {"exercise", "solution", "mistake"} & set(cell["metadata"].get("tags", [])):
+            continue
         if cell["cell_type"] == "markdown":
             prose += words(source)
         elif cell["cell_type"] == "code":

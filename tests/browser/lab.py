@@ -43,7 +43,7 @@ def serve(folder):
     # A fresh configuration, so that what a developer has set up for herself does not decide the outcome.
     configure(folder / "config")
     env = os.environ | {"JUPYTER_CONFIG_DIR": str(folder / "config"), "JUPYTER_RUNTIME_DIR": str(folder / "runtime")}
-    env |= {"OMP_NUM_THREADS": "1", "JUPYTER_PREFER_ENV_PATH": "1"}
+    env |= {"OMP_NUM_THREADS": "1", "JUPYTER_PREFER_ENV_PATH": "1", "MCLREC_GUESSES": str(folder / "guesses.json")}
     command = [sys.executable, "-m", "jupyterlab", "--allow-root", "--no-browser", "--expose-app-in-browser"]
     command += [f"--config={ROOT / '.ci' / 'jupyter_config.py'}"]  # as `make lab` does
     command += ["--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}"]
