@@ -31,13 +31,14 @@ class Sequences(NamedTuple):
     users: torch.Tensor | None = None
 
 # %% ../nbs/1_the_problem/03_encoder.ipynb #53ac7318
-def gather(items, start, end, users=None):
+def gather(items, start, end, users=None, total=None):
     """The ragged batch of `items[start[k]:end[k]]`, k = 0 … B - 1, cut out of one long array.
 
-    `items`: (actions,). `start`, `end`: (B,) int64, every slice of at least one item. `users`: handed on.
+    `items`: (actions,). `start`, `end`: (B,) int64, every slice of at least one item. `users`: handed on. `total`: how
+    many items that will be, where it is known.
     """
     lengths = end - start
-    step, run = within(lengths)
+    step, run = within(lengths, total)
     return Sequences(items[start[run] + step].long(), lengths, None, users)
 
 def join(batches):
@@ -136,7 +137,7 @@ def read_table(encoder, items, positions, shares=None):
 # %% ../nbs/1_the_problem/03_encoder.ipynb #bcb3657c
 def to_table(batch, n):
     "A ragged batch as a table padded with 0: (B, n) items, each at its position; and (B,) where the last stands."
-    positions, run = positions_of(batch), within(batch.lengths)[1]
+    positions, run = positions_of(batch), within(batch.lengths, len(batch.items))[1]
     table = torch.zeros(len(batch.lengths), n, dtype=torch.long, device=batch.items.device)
     table[run, positions] = batch.items
     return table, positions[starts(batch.lengths) + batch.lengths - 1]
@@ -145,7 +146,7 @@ def padded(encoder, batch, every=False):
     "What `Encoder` computes, the plain way: on a padded table. `ragged` is asserted equal to this."
     table, last = to_table(batch, encoder.n)
     x = read_table(encoder, table, torch.arange(encoder.n, device=table.device).expand(table.shape))
-    if every: return x[within(batch.lengths)[1], positions_of(batch)]
+    if every: return x[within(batch.lengths, len(batch.items))[1], positions_of(batch)]
     return x[torch.arange(len(x), device=x.device), last]
 
 # %% ../nbs/1_the_problem/03_encoder.ipynb #0b2122ad

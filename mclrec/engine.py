@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['WIDTHS', 'CHUNK', 'starts', 'within', 'positions_of', 'keep_mask', 'Layout', 'layout', 'tables', 'GroupedAttention',
-           'attend', 'attend_from_last', 'ragged', 'FusedCrossEntropy']
+           'attend', 'attend_from_last', 'ragged', 'FusedCrossEntropy', 'ThreePairs', 'three_pairs']
 
 # %% ../nbs/6_how_this_book_works/62_the_engine.ipynb #9ec297fe
 import math
@@ -19,14 +19,17 @@ def starts(lengths):
     "Where each of consecutive runs of the given lengths begins: (B,) → (B,)."
     return torch.cumsum(lengths, 0) - lengths
 
-def within(lengths):
-    "0 … length - 1 for each of consecutive runs: (B,) → (T,), and the run each entry belongs to: (T,)."
-    run = torch.repeat_interleave(torch.arange(len(lengths), device=lengths.device), lengths)
+def within(lengths, total=None):
+    """0 … length - 1 for each of consecutive runs: (B,) → (T,), and the run each entry belongs to: (T,).
+
+    `total`: T, where it is known, so that a GPU need not be asked for it.
+    """
+    run = torch.repeat_interleave(torch.arange(len(lengths), device=lengths.device), lengths, output_size=total)
     return torch.arange(len(run), device=lengths.device) - starts(lengths)[run], run
 
 def positions_of(batch):
     "The positions of a batch's items, made where they were left out: (T,)."
-    return within(batch.lengths)[0] if batch.positions is None else batch.positions
+    return within(batch.lengths, len(batch.items))[0] if batch.positions is None else batch.positions
 
 # %% ../nbs/6_how_this_book_works/62_the_engine.ipynb #f1f80f21
 # byte → its eight coins, scaled by 1 / (1 - ½)
@@ -209,3 +212,77 @@ class FusedCrossEntropy(torch.autograd.Function):
     @staticmethod
     def backward(ctx, d_loss):
         return *(gradient * d_loss for gradient in ctx.saved_tensors), None, None
+
+# %% ../nbs/6_how_this_book_works/62_the_engine.ipynb #62chain2
+@torch.no_grad()
+def _neighbours(x, anchors):
+    """The scores of a chain of vectors x (4, B, d), each block with itself and with the next, as exponentials.
+
+    Returns those within (4, B, B) and across (3, B, B), each anchor's sum (3, 2, B), the shift, the partners' scores (3, B);
+    with `anchors` also each anchor's best stranger: its score and its row in the chain, (3, 2, B) each. None: no such sums.
+    """
+    inside, across = torch.bmm(x, x.mT), torch.bmm(x[:-1], x[1:].mT)
+    diagonals = [S.diagonal(dim1=1, dim2=2) for S in (inside, across)]
+    P, best, at = diagonals[1].clone(), None, None
+    for diagonal in diagonals: diagonal.fill_(-torch.inf)
+    if anchors:
+        (own, i), (right, k), (left, j) = inside.max(2), across.max(2), across.max(1)
+        first = torch.arange(len(x), device=x.device)[:, None] * x.shape[1]
+        i, k, j = i + first, k + first[1:], j + first[:-1]
+        best = torch.stack([own[:-1].maximum(right), own[1:].maximum(left)], 1)
+        at = torch.stack([torch.where(own[:-1] >= right, i[:-1], k), torch.where(own[1:] >= left, i[1:], j)], 1)
+    diagonals[1].copy_(P)
+    shift = (torch.maximum(inside.amax(), across.amax()) - 60).clamp(min=0)
+    inside, across = inside.sub_(shift).exp_(), across.sub_(shift).exp_()
+    own = inside.sum(2)
+    Z = torch.stack([own[:-1] + across.sum(2), own[1:] + across.sum(1)], 1)
+    return (inside, across, Z, shift, P, best, at) if ((Z > 1e-20) & (Z < 1e35)).all() else None
+
+# %% ../nbs/6_how_this_book_works/62_the_engine.ipynb #62chain4
+class ThreePairs(torch.autograd.Function):
+    "L_con and, where there is a best stranger, R of each anchor, of neighbours in a chain of blocks (B, d), summed."
+    @staticmethod
+    def forward(ctx, scores, *blocks):
+        inside, across, Z, shift, P, best, at = scores
+        x, lead, s, R = torch.stack(blocks), None, None, Z.new_zeros(())
+        if best is not None:
+            lead, s, squares = P[:, None] > best, x.sum(1), x.square().sum((1, 2))
+            s = s[:-1] + s[1:]
+            strangers = s.square().sum(1) - squares[:-1] - squares[1:] - 2 * P.sum(1)
+            R = ((P[:, None] - best).clamp(min=0) + torch.maximum(P[:, None], best)).mean((1, 2)).sum()
+            R = R - strangers.sum() / (2 * P.shape[1] * (2 * P.shape[1] - 2))
+        ctx.save_for_backward(x, inside, across, Z, lead, at, s)
+        return ((Z.log() + shift).mean((1, 2)) - P.mean(1)).sum(), R
+
+    @staticmethod
+    def backward(ctx, d_con, d_R):
+        x, inside, across, Z, lead, at, s = ctx.saved_tensors
+        B, asked, partner = x.shape[1], ctx.needs_input_grad[1:], -d_con / x.shape[1]
+        part, d_x = slice(asked.index(True), len(asked) - asked[::-1].index(True)), torch.zeros_like(x)
+        r = d_con / (2 * B * Z)
+        total = (F.pad(r[:, 0], (0, 0, 0, 1)) + F.pad(r[:, 1], (0, 0, 1, 0)))[part]
+        if at is not None:
+            pull, each = d_R / (2 * B), d_R / (2 * B * (B - 1))
+            partner = partner + torch.where(lead, 2 * pull, 0).sum(1) + each
+            pull, ends = torch.where(lead, -pull, pull)[..., None], torch.stack([x[:-1], x[1:]], 1)
+            d_x.view(-1, x.shape[2]).index_add_(0, at.flatten(), (pull * ends).flatten(0, 2))
+            d_ends = pull * x.flatten(0, 1)[at] + each * (ends - s[:, None, None])
+            d_x[:-1] += d_ends[:, 0]
+            d_x[1:] += d_ends[:, 1]
+        across = across * (r[:, 0, :, None] + r[:, 1, None])
+        across.diagonal(dim1=1, dim2=2).add_(partner)
+        d_x[part].baddbmm_(inside[part] * (total[:, :, None] + total[:, None]), x[part])
+        d_x[:-1].baddbmm_(across, x[1:])
+        d_x[1:].baddbmm_(across.mT, x[:-1])
+        return None, *(d if needed else None for d, needed in zip(d_x, asked))
+
+# %% ../nbs/6_how_this_book_works/62_the_engine.ipynb #62chain5
+def three_pairs(h1, h2, z1, z2, anchors=True):
+    """The released L_con and R of Eq. 9's three pairs, summed over them: (B, d) each → two numbers; R is 0 without `anchors`.
+
+    None where this way cannot be gone: on a GPU, with a single person, and where a sum is beyond what a number can hold.
+    """
+    chain = h1, z2, z1, h2
+    if h1.device.type != "cpu" or len(h1) == 1: return None
+    scores = _neighbours(torch.stack(chain), anchors)
+    return None if scores is None else ThreePairs.apply(scores, *chain)

@@ -16,6 +16,7 @@ from .augmenters import Augmenter, pairs
 from .checks import InputError, OneOf, Range
 from .contrast import eq8, info_nce, similarities
 from .encoder import Sequences, join
+from .engine import three_pairs
 from .model import EncoderRecommender, logger
 from .regularizer import regularizer, regularizer_per_anchor
 
@@ -49,10 +50,12 @@ def make_views(batch, targets, settings, n_items, generator):
     """Both views of each history of a batch (Eq. 4), by the operators that `settings` give a ratio to.
 
     Two different ones for each history if `distinct`. With `mask_token` what is masked becomes item `n_items + 1`, else a gap.
+    On a GPU the operators work in place.
     """
     ratios, token = ratios_of(settings), n_items + 1 if settings["mask_token"] else 0
     operators = draw_operators(len(targets), len(ratios), settings["distinct"], generator, targets.device)
-    augmented = join([augment(batch, operator, generator, ratios, token) for operator in operators])
+    in_place = targets.device.type != "cpu"
+    augmented = join([augment(batch, operator, generator, ratios, token, in_place) for operator in operators])
     return Views(batch, augmented, targets)
 
 # %% ../nbs/2_the_method/10_meta_training.ipynb #163686ad
@@ -60,24 +63,41 @@ VIEW_RANGES = {**{f"{name}_ratio": Range(0, 1) for name in OPERATORS}, "tau": Ra
                **dict.fromkeys(("lam", "beta", "gamma", "gamma_aug"), Range(0))}
 
 def check_views(settings):
-    "Raises `InputError` if a view could be left with nothing to attend to."
+    "Raises `InputError` if a view could be left with nothing to attend to, or no two updates can share a pass."
     if settings.get("mask_ratio") == 1 and not settings.get("mask_token"):
         instead = "or set mask_token=True" if "mask_token" in settings else "this model has no mask token"
         raise InputError(f"mask_ratio=1.0 leaves nothing to attend to; take less than 1, {instead}.")
+    if settings.get("one_pass") and (settings["joint"] or settings["updates"] == 2):
+        raise InputError("one_pass=True is for three updates, of which the last two share a pass; leave it out here.")
 
 # %% ../nbs/2_the_method/10_meta_training.ipynb #0f6aa36d
+def _pair_by_pair(h1, h2, z1, z2, anchors):
+    "The released L_con and, with `anchors`, R of Eq. 9's three pairs, summed: two numbers."
+    three = pairs(h1, h2, z1, z2)
+    shared = [similarities(a.detach(), b.detach()) for a, b in three]
+    con = sum(info_nce(a, b, S=S) for (a, b), S in zip(three, shared))
+    return con, sum(regularizer_per_anchor(a, b, S) for (a, b), S in zip(three, shared)) if anchors else 0
+
 def contrastive_terms(h1, h2, w1, w2, settings, wanted=("cl1", "cl2", "R")):
     "Those of L_cl1 (Eq. 7), L_cl2 (Eq. 9) and R (Eq. 13) that are `wanted`, by name: views (B, d), augmenters w1, w2."
     con, terms = eq8 if settings["both_directions"] else info_nce, {}
     if "cl1" in wanted: terms["cl1"] = con(h1, h2, settings["tau"])
     if not {"cl2", "R"} & {*wanted}: return terms
     z1, z2 = w1(h1), w2(h2)
-    per_anchor, three = settings["margins"] == "anchor", pairs(h1, h2, z1, z2)
-    shared = [similarities(a.detach(), b.detach()) for a, b in three]
-    if "cl2" in wanted: terms["cl2"] = sum(con(a, b, S=S) for (a, b), S in zip(three, shared))
-    if "R" in wanted and not per_anchor: terms["R"] = regularizer(z1, z2)
-    elif "R" in wanted: terms["R"] = sum(regularizer_per_anchor(a, b, S, settings["tau"]) for (a, b), S in zip(three, shared))
+    anchors = settings["margins"] == "anchor" and "R" in wanted
+    cl2, R = three_pairs(h1, h2, z1, z2, anchors) or _pair_by_pair(h1, h2, z1, z2, anchors)
+    if "cl2" in wanted: terms["cl2"] = 2 * cl2 if settings["both_directions"] else cl2
+    if "R" in wanted: terms["R"] = R / settings["tau"] if anchors else regularizer(z1, z2)
     return terms
+
+# %% ../nbs/2_the_method/10_meta_training.ipynb #10onepass3
+def _on_one_pass(model):
+    "The second and the third update of an MCLRec on one pass of its encoder, which does not move between them."
+    kept = []
+    def augmenters(views):
+        kept.append(model.read(views.batch, views.augmented))
+        return model.augmenter_loss(views, kept[0][1])
+    return [("augmenters", augmenters), ("encoder", lambda views: model.encoder_loss(views, kept.pop()))]
 
 # %% ../nbs/2_the_method/10_meta_training.ipynb #2d32a6d1
 class MCLRec(EncoderRecommender):
@@ -85,12 +105,13 @@ class MCLRec(EncoderRecommender):
 
     Settings beyond the encoder's: `lam`, `beta` (Eq. 14; None: the paper's for the data set), `gamma` (None: 0.1
     beta), `tau`; `crop_ratio`, `mask_ratio`, `reorder_ratio`; `regularizer=False` leaves R out, `joint=True` moves
-    everything at once by L_0 (MCLRec-J), `share=True` uses one augmenter for both views; and the points in which
-    the presets `official` (as released) and `paper` (as printed) differ.
+    everything at once by L_0 (MCLRec-J), `share=True` uses one augmenter for both views, `one_pass=True` one pass of
+    the encoder for the second and the third update; and the points in which the presets `official` (as released) and
+    `paper` (as printed) differ.
     """
     name = "mclrec"
     DEFAULTS = dict(EncoderRecommender.DEFAULTS, lam=None, beta=None, gamma=None, tau=1.0,
-                    crop_ratio=0.5, mask_ratio=0.5, reorder_ratio=0.8, regularizer=True, joint=False, share=False,
+                    crop_ratio=0.5, mask_ratio=0.5, reorder_ratio=0.8, regularizer=True, joint=False, share=False, one_pass=False,
                     updates=3, normalize=True, both_directions=False, margins="anchor", gamma_aug=0.1, distinct=True,
                     mask_token=False, padding_scored=True)
     PRESETS = {"official": {},
@@ -127,18 +148,18 @@ class MCLRec(EncoderRecommender):
         seen, _ = self.histories(batch)
         return make_views(seen, targets, self.settings, self.n_items, self.generator)._replace(batch=batch)
 
-    def encoder_loss(self, views):
-        "L_0 of Eq. 14 and its terms."
-        s, (h, augmented) = self.settings, self.read(views.batch, views.augmented)
+    def encoder_loss(self, views, vectors=None):
+        "L_0 of Eq. 14 and its terms. `vectors`: what `read` gives, if at hand."
+        s, (h, augmented) = self.settings, vectors or self.read(views.batch, views.augmented)
         weights = {"lam": s["lam"], "beta": s["beta"], "gamma": self.gamma if s["regularizer"] else 0}
         wanted = [term for term, weight in zip(("cl1", "cl2", "R"), weights.values()) if weight]
         terms = contrastive_terms(*augmented.chunk(2), self.w1, self.w2, s, wanted)
         rec = self.next_item_loss(h, self.answers(views.batch, views.targets), s["padding_scored"])
         return {"loss": encoder_objective(rec, **terms, **weights), "rec": rec, **terms}
 
-    def augmenter_loss(self, views):
-        "L_1 of Eq. 15 and its terms; the encoder is fixed, so no gradient is kept for it."
-        with torch.no_grad(): h1, h2 = self.encode(views.augmented).chunk(2)
+    def augmenter_loss(self, views, augmented=None):
+        "L_1 of Eq. 15 and its terms; the encoder is fixed, so no gradient is kept for it. `augmented` as above."
+        with torch.no_grad(): h1, h2 = (self.encode(views.augmented) if augmented is None else augmented).chunk(2)
         weight = self.gamma if self.settings["gamma_aug"] is None else self.settings["gamma_aug"]
         wanted = ["cl2", "R"] if weight and self.settings["regularizer"] else ["cl2"]
         terms = contrastive_terms(h1, h2, self.w1, self.w2, self.settings, wanted)
@@ -148,6 +169,7 @@ class MCLRec(EncoderRecommender):
         "Who moves, by which loss, in turn: the inner lines of Algorithm 1 for one batch."
         if self.settings["joint"]: return [("all", self.encoder_loss)]
         encoder, augmenters = ("encoder", self.encoder_loss), ("augmenters", self.augmenter_loss)
+        if self.settings["one_pass"]: return [encoder, *_on_one_pass(self)]
         return [encoder, augmenters, encoder][:self.settings["updates"]]
 
     def groups(self):

@@ -91,8 +91,8 @@ LINES, WIDTH = 40, 140  # of a cell, of a line of code: what a projector shows w
 LONGER = {
     ("03_encoder", "class Encoder(nn.Module):"): 50,
     ("05_a_model", "class Recommender(nn.Module):"): 73,
-    ("10_meta_training", "class MCLRec(EncoderRecommender):"): 76,
-    ("11_training", "class Trainer:"): 50,
+    ("10_meta_training", "class MCLRec(EncoderRecommender):"): 78,
+    ("11_training", "class Trainer:"): 51,
     ("60_explorables", "class Explorable:"): 50,
     ("76_all_prefixes_at_once", "class Causal:"): 50,
     ("61_the_live_trainer", "class AdjustableRun:"): 79,
