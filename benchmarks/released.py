@@ -162,14 +162,15 @@ def rank_all(model, data):
 
 
 def speed(clone, batches):
-    "Seconds of a batch of theirs and of both our presets, and of the ranking, in turn."
+    "Seconds of a batch of theirs, of both our presets and of `official` on one pass, and of the ranking, in turn."
     data = load("beauty")
     pair = Pair(clone, data, 0.5)
-    streams = {preset: Trainer(MCLRec(data.n_items, preset), data).batches() for preset in MCLRec.PRESETS}
+    ways = {**{preset: dict(preset=preset) for preset in MCLRec.PRESETS}, "one pass": dict(one_pass=True)}
+    streams = {way: Trainer(MCLRec(data.n_items, **settings), data).batches() for way, settings in ways.items()}
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads; seconds: median (least)")
     times = {name: [] for name in ("released", *streams)}
     for k, (table, _) in zip(range(batches + 1), pair.batches()):
-        once = {"released": seconds(partial(pair.updates, table))} | {preset: median(seconds(partial(next, stream)) for _ in range(3)) for preset, stream in streams.items()}
+        once = {"released": seconds(partial(pair.updates, table))} | {way: median(seconds(partial(next, stream)) for _ in range(3)) for way, stream in streams.items()}
         for name, value in once.items() if k else (): times[name].append(value)
     said = lambda name, mine, theirs: f"{name:9} {median(mine):7.3f} ({min(mine):.3f})   {median(theirs) / median(mine):5.1f} ({min(theirs) / min(mine):.1f}) times as fast"
     for name, mine in times.items(): print(said(name, mine, times["released"]), flush=True)
