@@ -210,23 +210,40 @@ class Page:
         title = shown["layout"].get("title", {})
         alt = html.escape(recorded["caption"] or title.get("text", "") or "figure", quote=True)
         picture = site_picture(self.path.stem, name, "".join(data[PICTURE])) if PICTURE in data else ""
-        caption = f"<figcaption>{html.escape(recorded['caption'])}</figcaption>" if recorded["caption"] else ""
+        words = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(recorded["caption"]))
+        caption = f"<figcaption>{words}</figcaption>" if words else ""
         height = shown["layout"].get("height", 450)
         return (f'<figure class="mclrec-figure" id="fig-{name}" data-chapter="{self.path.stem}" data-name="{name}">'
                 f'<div class="mclrec-plot" role="img" aria-label="{alt}" style="min-height:{height - (90 if "sliders" in shown["layout"] else 0)}px">'
                 f'<img src="{self.up}_static/{picture}" alt="{alt}" loading="lazy"></div>{caption}</figure>')
 
+    def tour(self):
+        "The guided tour for the first page: the figure of the whole model once more, and what walks through it."
+        chapter = nbs / "2_the_method" / "00_the_whole_model.ipynb"
+        cells = json.loads(chapter.read_text(encoding="utf-8"))["cells"]
+        cell, (recorded,) = next((cell, made) for cell in cells if (made := (frames.read(chapter) or {"cells": {}})["cells"].get(cell["id"])))
+        picture = self.figure("tour", next(out["data"] for out in cell["outputs"] if PLOTLY in out.get("data", {})), recorded)
+        text = f"## Three minutes\n\nThe whole model in one picture, from a history to a ranking. Walk with *next*, or with the arrow keys; take over wherever you like.\n\n{picture}\n\n"
+        return {"cell_type": "markdown", "id": "tour", "metadata": {}, "source": text + "Then try it with a history of your own, [in your browser](in_your_browser.md)."}
+
     def write(self):
         if self.figures:
             data = gzip.compress(json.dumps(self.figures, ensure_ascii=False, separators=(",", ":")).encode(), 9, mtime=0)
-            place = source / "_static" / "frames" / f"{self.path.stem}.js"
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_text(f'mclrecFrames("{self.path.stem}","{base64.b64encode(data).decode()}");\n', encoding="utf-8")
-            scripts = "".join(f'<script defer src="{self.up}_static/{name}"></script>' for name in ("plotly.js", "book.js", f"frames/{self.path.stem}.js"))
+            script(self.path.stem, "mclrecFrames", data, self.path.stem)
+            names = ["plotly.js", "mathematics.js", "book.js", "computed.js", *(["tour.js"] if self.page == "index" else []), f"frames/{self.path.stem}.js"]
+            scripts = "".join(f'<script defer src="{self.up}_static/{name}"></script>' for name in names)
             self.made["cells"].append({"cell_type": "markdown", "id": "scripts", "metadata": {}, "source": scripts})
         place = source / f"{self.page}.ipynb"
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(json.dumps(self.made, ensure_ascii=False), encoding="utf-8")
+
+
+def script(name, function, data, *more):
+    "Compressed data as a script that hands them to a function: the only way in which a page opened from disk can have data."
+    place = source / "_static" / "frames" / f"{name}.js"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    words = "".join(f'"{word}",' for word in more)
+    place.write_text(f'{function}({words}"{base64.b64encode(data).decode()}");\n', encoding="utf-8")
 
 
 def drawing(svg):
@@ -244,7 +261,7 @@ def site_picture(chapter, name, picture):
 def contents():
     "The table of contents, as cells of Sphinx's at the end of the cover."
     cells = []
-    for k, (heading, part) in enumerate([*pages().items(), ("The library", ["api/index"])]):
+    for k, (heading, part) in enumerate([("Try it", ["in_your_browser"]), *pages().items(), ("The library", ["api/index"])]):
         lines = "\n".join(part)
         text = f"```{{toctree}}\n:hidden:\n:caption: {heading}\n\n{lines}\n```"
         cells.append({"cell_type": "markdown", "id": f"toc-{k}", "metadata": {}, "source": text})
@@ -318,6 +335,7 @@ def prepare():
     for path in web.glob("*.*"):
         if path.suffix in (".js", ".css"):
             shutil.copy(path, source / "_static")
+    shutil.copy(web / "in_your_browser.md", source)
     of_equations = equations()
     for part in pages().values():
         for page in part:
@@ -326,8 +344,9 @@ def prepare():
             if made.without:
                 print(f"{page}: {len(made.without)} figures have no frames; `python .ci/frames.py nbs/{page}.ipynb` records them.", flush=True)
     cover = Page("index", of_equations)
-    cover.made["cells"] += contents()
+    cover.made["cells"] = [cover.made["cells"][0], cover.tour(), *cover.made["cells"][1:], *contents()]
     cover.write()
+    script("shop", "mclrecShop", frames.SHOP.read_bytes())
     api()
 
 

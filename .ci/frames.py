@@ -2,6 +2,7 @@
 
     python .ci/frames.py                         the chapters whose code has changed since they were recorded
     python .ci/frames.py nbs/…/07_contrast.ipynb those named
+    python .ci/frames.py shop                    the small model that runs in the page (web/try.js)
 
 The chapter runs as a reader runs it. While it does, an explorable that is shown also calls its own function at every combination of its controls, and
 what comes out is kept in web/frames/, a file a chapter, rounded as stored figures are, each piece that several figures share kept once. `make book`
@@ -10,6 +11,7 @@ by making it for each preset.
 """
 import gzip
 import json
+import math
 import os
 import sys
 import time
@@ -87,7 +89,10 @@ def recorded(figure, grid, caption, play=None, clicks=None, note=""):
     "What a page needs to show `figure(**point)` for each point of the grid, and its controls."
     from mclrec.explore import _numbers, label_of
 
-    whole, grid = grid, thinned(grid)
+    drawn_by = getattr(figure, "func", figure)
+    function = getattr(drawn_by, "__name__", "")
+    fixed = TWINS[function](drawn_by, grid) if function in TWINS else None
+    whole, grid = grid, grid if fixed else thinned(grid)
     controls, pieces, begun = [], Pieces(), time.perf_counter()
     for name, values in grid.items():
         ordered = sort(values)
@@ -95,13 +100,32 @@ def recorded(figure, grid, caption, play=None, clicks=None, note=""):
         words = ["yes" if v is True else "no" if v is False else str(v) for v in ordered]
         controls.append(dict(name=name, label=label_of(name), kind=kind, values=words, start=ordered.index(values[0])))
     roots = []
-    for values in product(*map(sort, grid.values())):
+    for values in [[values[0] for values in grid.values()]] if fixed else product(*map(sort, grid.values())):
         shown = json.loads(figure(**dict(zip(grid, values))).to_json())
         roots.append(pieces.add(plain({"data": shown["data"], "layout": without_template(shown["layout"])})))
     coarser = {label_of(name): [len(grid[name]), len(whole[name])] for name in grid if len(grid[name]) < len(whole[name])}
-    drawn_by = getattr(figure, "func", figure)
-    return dict(caption=caption, note=note, function=getattr(drawn_by, "__name__", ""), play=play, clicks=clicks, controls=controls, coarser=coarser,
+    return dict(caption=caption, note=note, function=function, fixed=fixed, play=play, clicks=clicks, controls=controls, coarser=coarser,
                 keys=pieces.keys, pieces=pieces.pieces, roots=roots, seconds=round(time.perf_counter() - begun, 1))
+
+
+def contrast_fixed(figure, grid):
+    "The angles of the negatives that nobody moves, in degrees, for each size of batch."
+    from mclrec.figures.views import _on_circle
+
+    points = {B: _on_circle(0, 0, 0, 1, B, 1)[3:] for B in grid["B"]}
+    return {B: [math.degrees(math.atan2(y, x)) for x, y in some.tolist()] for B, some in points.items()}
+
+
+def hinges_fixed(figure, grid):
+    "The scores before they are moved: with which each anchor meets its partner, and the others, for both kinds of margins."
+    from mclrec.figures.views import anchor_scores
+
+    S = figure.__globals__["S"].detach()
+    return {margins: [x.double().tolist() for x in anchor_scores(S, margins)] for margins in grid["margins"]}
+
+
+# Functions that web/computed.js computes for any value, not only those of the grid: what it must be told. Of these one point is recorded, the start.
+TWINS = {"contrast_figure": contrast_fixed, "hinges": hinges_fixed}
 
 
 def without_template(layout):
@@ -199,6 +223,34 @@ def section_frames(section):
     return recorded(figure, {"preset": list(made), **shown.grid}, shown.caption, shown.play, note=note)
 
 
+# ---- the model that runs in the page
+
+SHOP = folder / "shop.json.gz"
+
+
+def shop():
+    "Train a small MCLRec on the toy shop and keep what web/try.js needs of it: the encoder's weights, the items and their aisles, some histories."
+    import base64
+
+    import mclrec
+    import numpy as np
+    from mclrec.toy import AISLES, TINTS
+
+    data = mclrec.load("toy")
+    model = mclrec.MCLRec(data.n_items, preset="official", d=32, n=20, dropout=0.2, attention_dropout=0.2)
+    mclrec.fit(model, data, epochs=10, batch_size=128, lr=0.005, lr_aug=0.005, seed=2020)
+    weights = {name: value.numpy() for name, value in model.encoder.state_dict().items() if name.split(".")[0] in ("M", "P", "norm", "blocks")}
+    flat = np.concatenate([value.ravel() for value in weights.values()]).astype("<f4")
+    numbers = {name: k + 1 for k, name in enumerate(data.item_ids)}
+    kept = dict(
+        d=32, n=20, heads=model.encoder.heads, items=list(data.item_ids), shapes=[[name, list(value.shape)] for name, value in weights.items()],
+        aisles={aisle: [numbers[item] for item in items] for aisle, items in AISLES.items()}, tints={aisle: TINTS[aisle] for aisle in AISLES},
+        histories=[data[user][-8:].tolist() for user in (2, 5, 33, 76)], weights=base64.b64encode(flat.tobytes()).decode())
+    folder.mkdir(parents=True, exist_ok=True)
+    SHOP.write_bytes(gzip.compress(json.dumps(kept, ensure_ascii=False, separators=(",", ":")).encode(), 9, mtime=0))
+    print(f"shop: HR@10 {mclrec.evaluate(model, data, split='test')['HR@10']:.3f}, {SHOP.stat().st_size / 1000:.0f} kB", flush=True)
+
+
 # ---- in the process that runs the chapters
 
 
@@ -261,6 +313,10 @@ def stale(path):
 
 
 def main(names):
+    if names == ["shop"] or not SHOP.exists():
+        shop()
+    if names == ["shop"]:
+        return
     chapters = [Path(name).resolve() for name in names]
     if not names:
         chapters = [p for p in sorted((root / "nbs").glob("*/*.ipynb")) if needed(p) and stale(p)]

@@ -2,13 +2,14 @@
 // Makes the figures of a page alive. A page brings its chapter's figures along as frames/<chapter>.js: for each its controls, and what it shows at every
 // combination of their values, as pieces of which none is there twice (see .ci/frames.py). A figure whose mathematics is known to computed.js is
 // computed here instead, for any value between.
-const mclrec = globalThis.mclrec = { figures: {}, computed: {} };
+const mclrec = globalThis.mclrec = { figures: {}, computed: {}, assembled, button, follow, liveFigure, unpack };
 
 globalThis.mclrecFrames = async (chapter, packed) => {
   const places = [...document.querySelectorAll(`.mclrec-figure[data-chapter="${chapter}"]`)];
   try {
     const recorded = await unpack(packed);
     for (const place of places) mclrec.figures[place.id] = liveFigure(place, recorded[place.dataset.name]);
+    document.dispatchEvent(new CustomEvent("mclrec-ready"));
     follow(location.hash);
   } catch (error) {
     for (const place of places) say(place, `This figure cannot move here: ${error.message}. A browser of 2023 or later is needed.`);
@@ -43,15 +44,19 @@ function liveFigure(place, recorded) {
   const controls = computed?.controls ?? recorded.controls;
   const start = Object.fromEntries(controls.map(({ name, start }) => [name, start]));
   const figure = { place, controls, at: { ...start }, widgets: {}, playing: null, drawn: 0 };
-  const plot = place.querySelector(".mclrec-plot");
+  const plot = place.querySelector(".mclrec-plot"), frame = document.createElement("div");
+  frame.className = "mclrec-frame";
+  plot.replaceWith(frame);
+  frame.append(plot);
 
   figure.shown = () => computed ? computed.figure(figure.at) : assembled(recorded, recorded.roots[numberOf(controls, figure.at)]);
   figure.draw = () => {
     if (!plot.clientWidth) return;
     const { data, layout } = figure.shown();
     if (!figure.drawn) plot.replaceChildren();
-    const inkedFigure = inked({ data, layout }, getComputedStyle(place).color);
-    Plotly.react(plot, inkedFigure.data, fitted(inkedFigure.layout, plot.clientWidth), { displayModeBar: false, responsive: true });
+    const shown = inked({ data, layout }, getComputedStyle(place).color), needed = Math.min(720, roomFor(data));
+    plot.style.minWidth = plot.parentElement.clientWidth < needed ? `${needed}px` : "";
+    Plotly.react(plot, shown.data, fitted(shown.layout, plot.clientWidth, plot.parentElement.clientWidth), { displayModeBar: false, responsive: true });
     plot.style.minHeight = `${layout.height ?? 450}px`;
     if (!figure.drawn++) {
       if (recorded.clicks) plot.on("plotly_click", event => clicked(figure, recorded.clicks, event));
@@ -109,11 +114,18 @@ function inked(value, ink, text = false) {
   return Object.fromEntries(Object.entries(value).map(([key, part]) => [key, inked(part, ink, text || key.endsWith("font"))]));
 }
 
+// Words drawn side by side cannot shrink with the page: such a figure keeps its width and is scrolled.
+function roomFor(data) {
+  const longest = Math.max(0, ...data.filter(trace => trace.mode?.includes("text")).map(trace => new Set(trace.x).size));
+  return longest > 4 ? 100 * longest : 0;
+}
+
 // On a narrow page the margins shrink and the title may take two lines.
-function fitted(layout, width) {
+function fitted(layout, width, room) {
+  if (width > room) return { ...layout, autosize: true, title: { ...layout.title, x: 0, xanchor: "left" } };
   if (width > 520) return { ...layout, autosize: true };
   const { l = 60, t = 50, b = 50 } = layout.margin ?? {};
-  const title = typeof layout.title === "string" ? { text: layout.title } : { ...layout.title };
+  const title = { ...layout.title };
   if (title.text) title.text = wrapped(title.text, Math.floor(width / 8));
   const lines = (title.text ?? "").split("<br>").length;
   return { ...layout, autosize: true, title: { ...title, font: { ...title.font, size: 14 } }, margin: { l: Math.min(l, 70), r: 8, t: t + 16 * (lines - 1), b } };

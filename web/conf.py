@@ -14,8 +14,8 @@ nb_execution_cache_path = given["cache"]
 nb_execution_mode = "off"  # what a page shows is what the notebook has stored
 nb_ipywidgets_js = {}
 nb_mime_priority_overrides = [("html", "application/vnd.plotly.v1+json", None)]
-nb_code_prompt_show = "Code: {type}"
-nb_code_prompt_hide = "Hide code"
+nb_code_prompt_show = "Show the code"
+nb_code_prompt_hide = "Hide the code"
 myst_enable_extensions = ["dollarmath", "amsmath", "html_image"]
 myst_heading_anchors = 4
 suppress_warnings = ["myst.header", "mystnb.unknown_mime_type"]
@@ -31,7 +31,9 @@ html_copy_source = False
 html_show_sourcelink = False
 html_show_search_summary = False  # a page opened from disk may not read its neighbours
 html_last_updated_fmt = None
+html_context = {"default_mode": "auto"}
 html_theme_options = {
+    "navbar_persistent": [],
     "repository_url": given["repository"],
     "repository_branch": given["branch"],
     "path_to_docs": "nbs",
