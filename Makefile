@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 # As if the environment were activated, so that a cell or a test may call the command mclrec by its name.
 ACTIVE := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: help venv lab test quick test-notebooks test-python export outputs shrink readme clean-notebooks check build
+.PHONY: help venv lab test quick test-notebooks test-python export outputs shrink readme clean-notebooks check build book test-book
 
 help:
 	@echo "make lab              open the book in JupyterLab (ARGS='--no-browser --port 9999' are handed on); Ctrl-C closes it"
@@ -19,6 +19,9 @@ help:
 	@echo "make clean-notebooks  strip from the notebooks what must not be committed"
 	@echo "make check            fail unless the code is free of leftovers, notebooks are clean, mclrec/ and README.md are what they say,"
 	@echo "                      and the ledger is complete"
+	@echo "make book             build the book as a web site, _site/index.html, which opens from disk; figures whose chapter has changed are recorded first"
+	@echo "                      (ARGS=--as-stored runs nothing, ARGS=--zip packs it for a room without network)"
+	@echo "make test-book        open every page of that site in Chromium, move every control, follow every link"
 	@echo "make build            make the wheel and the source archive in dist/"
 
 # The stamp makes the second `make lab` quick; a change in what is required makes it stale.
@@ -70,3 +73,9 @@ check: $(READY)
 build: $(READY)
 	rm -rf build dist
 	$(BIN)/python -m build
+
+book: $(READY)
+	@$(ACTIVE) python .ci/book.py $(ARGS)
+
+test-book: $(READY)
+	@$(ACTIVE) MCLREC_SITE=_site python -m pytest tests/site $(ARGS)

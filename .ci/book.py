@@ -138,18 +138,18 @@ class Page:
         self.frames = (frames.read(self.path) or {"cells": {}})["cells"]
         self.made = json.loads(self.path.read_text(encoding="utf-8"))
         self.made["metadata"].pop("widgets", None)
-        self.made["cells"] = [done for cell in self.made["cells"] if (done := self.cell(cell))]
+        self.made["cells"] = [done for cell in self.made["cells"] for done in self.cell(cell)]
 
     def cell(self, cell):
+        "The cells of the page that a cell of the notebook becomes: none, itself, or more."
         text = "".join(cell["source"])
         if cell["cell_type"] == "markdown":
-            cell["source"] = self.text(text)
-            return cell
+            return [{**cell, "source": self.text(text)}]
         if cell["cell_type"] != "code" or re.fullmatch(r"#\|\s*default_exp.*", text.strip()) or not text.strip():
-            return None
+            return []
         if cell["metadata"].get("jupyter", {}).get("source_hidden"):
             cell["metadata"].setdefault("tags", []).append("hide-input")
-        count, kept = 0, []
+        count, kept, said = 0, [], []
         for out in cell["outputs"]:
             data = out.get("data", {})
             if PLOTLY in data:
@@ -159,10 +159,11 @@ class Page:
             elif "image/svg+xml" in data:
                 data = {"text/html": drawing("".join(data["image/svg+xml"]))}
             elif "text/markdown" in data:
-                data = {"text/markdown": self.text("".join(data["text/markdown"]))}
+                # As a cell of its own: only there does Sphinx follow links between pages.
+                said.append({"cell_type": "markdown", "id": f"{cell['id']}-{len(said)}", "metadata": {}, "source": self.text("".join(data["text/markdown"]))})
+                continue
             kept.append({**out, "data": data} if data else out)
-        cell["outputs"] = kept
-        return cell
+        return [{**cell, "outputs": kept}, *said]
 
     def text(self, text):
         "A cell of text: equations get a name, their numbers in the prose become links, and links out of the book lead to GitHub."
@@ -356,7 +357,7 @@ def sphinx():
             "repository": settings["git_url"], "branch": settings["branch"], "address": settings["doc_host"] + settings["doc_baseurl"] + "/", "cache": str(cache / "jupyter"),
             "static": str(source / "_static")}
     env = os.environ | {"MCLREC_BOOK": json.dumps(told)}
-    command = [sys.executable, "-m", "sphinx", "-q", "-b", "html", "-j", "2", "-d", str(cache / "doctrees"), "-c", str(web), str(source), str(cache / "site")]
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", "-j", "2", "-d", str(cache / "doctrees"), "-c", str(web), str(source), str(cache / "site")]
     return subprocess.run(command, env=env).returncode
 
 

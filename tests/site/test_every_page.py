@@ -1,9 +1,10 @@
 """Every page of the built site, from disk and without a network: no error, every control alive, every link leads somewhere, nothing too heavy."""
 import functools
+import html
 import json
 import os
+import re
 import threading
-from html.parser import HTMLParser
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote
@@ -24,7 +25,6 @@ def test_a_page_opens_without_error_or_request(page, name):
     with visiting(page, (SITE / name).as_uri()) as faults:
         page.wait_for_function("!window.MathJax?.startup || window.MathJax.startup.promise")
         page.evaluate("window.MathJax?.startup?.promise")
-        page.wait_for_timeout(300)
         assert page.locator("mjx-merror").count() == 0
         assert faults == []
 
@@ -55,18 +55,13 @@ def test_the_page_has_every_explorable_and_control_of_the_notebook():
     assert missing == [] and alive == explorables
 
 
-class Anchors(HTMLParser):
+class Anchors:
     "The names of a page's places, and where its links go."
 
     def __init__(self, text):
-        super().__init__()
-        self.names, self.links = set(), []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attributes):
-        given = dict(attributes)
-        self.names |= {given[key] for key in ("id", "name") if given.get(key)}
-        self.links += [given[key] for key in ("href", "src") if given.get(key)]
+        tags = re.findall(r"<[a-zA-Z][^>]*>", text)
+        self.names = {name for tag in tags for name in re.findall(r'\s(?:id|name)="([^"]*)"', tag)}
+        self.links = [html.unescape(link) for tag in tags for link in re.findall(r'\s(?:href|src)="([^"]*)"', tag)]
 
 
 def test_every_link_inside_the_site_leads_somewhere():
@@ -95,14 +90,7 @@ def test_equations_are_named_and_linked():
 
 
 def test_pictures_have_words():
-    class Pictures(HTMLParser):
-        def handle_starttag(self, tag, attributes):
-            if tag == "img" and not dict(attributes).get("alt"):
-                silent.append((name, dict(attributes).get("src")))
-
-    silent = []
-    for name in PAGES:
-        Pictures().feed((SITE / name).read_text("utf-8"))
+    silent = [(name, tag[:100]) for name in PAGES for tag in re.findall(r"<img\s[^>]*>", (SITE / name).read_text("utf-8")) if not re.search(r'alt="[^"]', tag)]
     assert silent == []
 
 
