@@ -365,6 +365,9 @@ def finish():
     "The pages to _site/, and the notebooks themselves beside them, for download."
     shutil.rmtree(site, ignore_errors=True)
     shutil.copytree(cache / "site", site, ignore=shutil.ignore_patterns(".buildinfo", "_sources", "objects.inv"))
+    for page in site.rglob("*.html"):  # the theme's button that unfolds a part of the contents has no name
+        text = page.read_text(encoding="utf-8")
+        page.write_text(text.replace('<summary><span class="toctree-toggle"', '<summary aria-label="its pages"><span class="toctree-toggle"'), encoding="utf-8")
     for page in [one for part in pages().values() for one in part] + ["index"]:
         place = site / "notebooks" / f"{page}.ipynb"
         place.parent.mkdir(parents=True, exist_ok=True)

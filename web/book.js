@@ -55,8 +55,9 @@ function liveFigure(place, recorded) {
     const { data, layout } = figure.shown();
     if (!figure.drawn) plot.replaceChildren();
     const shown = inked({ data, layout }, getComputedStyle(place).color), needed = Math.min(720, roomFor(data));
-    plot.style.minWidth = plot.parentElement.clientWidth < needed ? `${needed}px` : "";
-    Plotly.react(plot, shown.data, fitted(shown.layout, plot.clientWidth, plot.parentElement.clientWidth), { displayModeBar: false, responsive: true });
+    plot.style.minWidth = frame.clientWidth < needed ? `${needed}px` : "";
+    if (plot.style.minWidth) frame.tabIndex = 0; else frame.removeAttribute("tabindex");        // the keyboard scrolls it, too
+    Plotly.react(plot, shown.data, fitted(shown.layout, plot.clientWidth, frame.clientWidth), { displayModeBar: false, responsive: true });
     plot.style.minHeight = `${layout.height ?? 450}px`;
     if (!figure.drawn++) {
       if (recorded.clicks) plot.on("plotly_click", event => clicked(figure, recorded.clicks, event));

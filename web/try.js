@@ -45,7 +45,7 @@
       const items = history.slice(-shop.n), names = items.map((item, k) => `${k + 1} ${name(item)}`);
       if (!items.length) return { data: [], layout: layout("take something first", 380, {}) };
       const { shares } = mathematics.encode(shop, items), z = shares[at.layer][at.head].map(row => names.map((_, k) => row[k] ?? null));
-      const axis = { tickvals: names, ticktext: names, automargin: true, type: "category" };
+      const axis = { showgrid: false, tickvals: names, ticktext: names, automargin: true, type: "category" };
       const cells = { type: "heatmap", x: names, y: names, z, zmin: 0, zmax: 1, colorscale: [[0, "#ffffff"], [1, "#0072B2"]], hoverongaps: false,
         colorbar: { title: { text: "share" } }, hovertemplate: "%{y} takes %{z:.2f} from %{x}<extra></extra>" };
       return { data: [cells], layout: layout("what each position takes from each before it", 420, { xaxis: { ...axis, tickangle: -45 }, yaxis: { ...axis, autorange: "reversed" } }) };
