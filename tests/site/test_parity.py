@@ -130,6 +130,34 @@ def test_erf_is_good_to_the_last_digits(page):
     close(page.evaluate("x => x.map(mathematics.erf)", x.tolist()), torch.erf(x), rtol=0, atol=1e-14)
 
 
+def with_figures(browser):
+    "A page that can compute figures."
+    page = browser.new_page()
+    page.set_content("<body></body>")
+    for name in ("mathematics", "book", "computed"):
+        page.add_script_tag(path=ROOT / "web" / f"{name}.js")
+    return page
+
+
+def recorded(chapter, function):
+    kept = json.loads(gzip.decompress((ROOT / "web" / "frames" / f"{chapter}.json.gz").read_bytes()))
+    return next(one for some in kept["cells"].values() for one in some if one["function"] == function)
+
+
+def test_the_figure_of_r_begins_as_it_was_drawn(browser):
+    "Where the sliders start the page computes what the notebook drew, which is kept with four digits."
+    page, kept = with_figures(browser), recorded("09_regularizer", "hinges")
+    ours, theirs = page.evaluate(
+        """recorded => { const { controls, figure } = mclrec.computed.hinges(recorded);
+          return [figure(Object.fromEntries(controls.map(({ name, start }) => [name, start]))), mclrec.assembled(recorded, recorded.roots[0])]; }""", kept)
+    assert ours["layout"]["title"]["text"] == theirs["layout"]["title"]["text"] and len(ours["data"]) == len(theirs["data"])
+    for a, b in zip(ours["data"], theirs["data"]):
+        close(a["y"], torch.tensor(b["y"], dtype=torch.float64), rtol=1e-3, atol=1e-3)
+    for a, b in zip(ours["layout"]["shapes"], theirs["layout"]["shapes"]):
+        assert abs(a["x0"] - b["x0"]) < 1e-3
+    page.close()
+
+
 FIGURE = """([recorded, at]) => {
   const { data, layout } = mclrec.computed.contrast_figure(recorded).figure(at);
   return { points: [data[0].x, data[0].y], bars: data[1].y, arrows: layout.annotations.map(a => [a.x, a.y, a.ax, a.ay]), title: layout.title.text };
@@ -138,16 +166,11 @@ FIGURE = """([recorded, at]) => {
 
 def test_the_figure_of_contrast(browser):
     "The page's figure of one anchor on a plane, against the notebook's."
-    page = browser.new_page()
-    page.set_content("<body></body>")
-    for name in ("mathematics", "book", "computed"):
-        page.add_script_tag(path=ROOT / "web" / f"{name}.js")
-    kept = json.loads(gzip.decompress((ROOT / "web" / "frames" / "07_contrast.json.gz").read_bytes()))
-    recorded = next(one for some in kept["cells"].values() for one in some if one["function"] == "contrast_figure")
-    sizes = recorded["controls"][5]["values"]
+    page, kept = with_figures(browser), recorded("07_contrast", "contrast_figure")
+    sizes = kept["controls"][5]["values"]
     for anchor, partner, negative, length, tau, B in ((0, 60, -45, 2.0, 1.0, 4), (17, -170, 33, 1.3, 0.15, 2), (-91, -90, 180, 4.0, 5.0, 32)):
         at = dict(anchor=anchor, partner=partner, negative=negative, length=length, tau=tau, B=sizes.index(str(B)))
-        ours, theirs = page.evaluate(FIGURE, [recorded, at]), contrast_figure(anchor, partner, negative, length, tau, B)
+        ours, theirs = page.evaluate(FIGURE, [kept, at]), contrast_figure(anchor, partner, negative, length, tau, B)
         points, bars = theirs.data
         close(ours["points"], torch.tensor([points.x, points.y], dtype=torch.float64), atol=1e-9)
         close(ours["bars"], torch.tensor(bars.y, dtype=torch.float64), atol=1e-9)
