@@ -15,7 +15,9 @@ import math
 import os
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from itertools import product
+from multiprocessing import get_context
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -255,7 +257,7 @@ def shop():
 
 
 def record(path):
-    "Run one chapter and write its frames; how many explorables, points and bytes, and which of them were thinned."
+    "Run one chapter and write its frames; a line for each explorable: its points, how long they took, and whether it was thinned."
     import tempfile
 
     import nbformat
@@ -276,10 +278,8 @@ def record(path):
     found = [one for shown in cells.values() for one in shown]
     seconds = [one.pop("seconds") for one in found]
     write(path, {"of": code_hash(source), "cells": cells})
-    for one, took in zip(found, seconds):
-        size = len(gzip.compress(json.dumps(one).encode()))
-        print(f"    {' × '.join(str(len(c['values'])) for c in one['controls'])} = {len(one['roots'])} points, {took:.0f} s, {size / 1000:.0f} kB"
-              f"{'; thinned: ' + str(one['coarser']) if one['coarser'] else ''}  {one['caption'][:60]}", flush=True)
+    return [f"    {' × '.join(str(len(c['values'])) for c in one['controls'])} = {len(one['roots'])} points, {took:.0f} s"
+            f"{'; thinned: ' + str(one['coarser']) if one['coarser'] else ''}  {one['caption'][:60]}" for one, took in zip(found, seconds)]
 
 
 def place_of(path):
@@ -312,6 +312,18 @@ def stale(path):
     return found is None or found["of"] != code_hash(json.loads(path.read_text(encoding="utf-8")))
 
 
+def attempt(path):
+    "Record a chapter: nothing, or what went wrong; the other chapters shall not wait for it."
+    begun = time.perf_counter()
+    try:
+        lines = record(path)
+    except Exception as e:  # of any kind
+        return [f"{path.relative_to(root)}: {e}"]
+    size = place_of(path).stat().st_size / 1000
+    print("\n".join([f"{path.relative_to(root)}: {time.perf_counter() - begun:.0f} s, {size:.0f} kB", *lines]), flush=True)
+    return []
+
+
 def main(names):
     if names == ["shop"] or not SHOP.exists():
         shop()
@@ -321,19 +333,15 @@ def main(names):
     if not names:
         chapters = [p for p in sorted((root / "nbs").glob("*/*.ipynb")) if needed(p) and stale(p)]
     failed = []
-    for path in chapters:
-        begun = time.perf_counter()
-        print(path.relative_to(root), flush=True)
-        try:
-            record(path)
-        except Exception as e:  # of any kind: the other chapters shall not wait for this one
-            failed.append(f"{path.relative_to(root)}: {e}")
-            print(f"    failed: {e}", flush=True)
-        else:
-            print(f"    {time.perf_counter() - begun:.0f} s, {place_of(path).stat().st_size / 1000:.0f} kB", flush=True)
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        for said in pool.map(attempt, chapters):
+            failed += said
     if failed:
         sys.exit("\n\n".join(failed))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    # By its name, so that the processes that record find what they are sent.
+    import frames
+
+    frames.main(sys.argv[1:])
