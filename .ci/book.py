@@ -42,9 +42,9 @@ GITHUB = f"{settings['git_url']}/blob/{settings['branch']}"
 # Where to, sha256, npm's package and file, and for who has no npm a wheel of PyPI and its file (Plotly's there has every kind of chart in it, three
 # times the bytes).
 FROM_OTHERS = {
-    "mathjax/tex-svg.js": [
-        ("mathjax@3.2.2", "package/es5/tex-svg.js", "d4295dc33744836935c1399feece5159577b34c5c8ffb9f1c6324cd82e03a882"),
-        ("django-static-mathjax==3.2.2.1", "mathjax/static/mathjax/es5/tex-svg.js", "2af9375000b5a3669be94d436ae1c61159855283cd18b3ee9817fb71c8f94c84")],
+    "mathjax/tex-svg-full.js": [
+        ("mathjax@3.2.2", "package/es5/tex-svg-full.js", "a4354ff94fd868aea0cc6eaaa79a57fda0588646fc46ee3700a349ee0a11cbe6"),
+        ("django-static-mathjax==3.2.2.1", "mathjax/static/mathjax/es5/tex-svg-full.js", "214c3da890b16db3d1319684cc04f3fd4e72ea59d5eb3863f256146015fb1783")],
     "plotly.js": [
         ("plotly.js-cartesian-dist-min@4.1.1", "package/plotly-cartesian.min.js", "79542150855a52c567260e3137095dbe2b744e6d702a5cabe67da246942fba7a"),
         ("plotly==7.1.0", "plotly/package_data/plotly.min.js", "3b6e15d45dbb7fca5bd2094291e961ddc5472cd887009e6009a56dab668d721f")],

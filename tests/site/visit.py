@@ -37,7 +37,8 @@ def controls(page):
 
 
 def move(page, figure, control):
-    "Move one control as a reader would, then back the other way if that showed nothing; whether the data of the figure changed."
+    "From the figure's start move one control as a reader would, the other way too if that showed nothing; whether the figure's data changed."
+    page.evaluate("id => mclrec.figures[id].reset()", figure)
     place = page.locator(f"#{figure} [data-control='{control}']")
     before = page.evaluate(SHOWN, figure)
     for way in (0, 1):
