@@ -215,8 +215,9 @@ def section_frames(section):
             STAGES[key] = play.stage if chosen == play.chosen else play.prepare(lambda share: True, **chosen)
         made[preset] = section.make(STAGES[key])
     grids = [one.grid for one in made.values()]
-    if any(grid != grids[0] for grid in grids):
-        return explorable_frames(shown)
+    start = {name: values[0] for name, values in shown.grid.items()}
+    if any(grid != grids[0] for grid in grids) or len({one.figure(**start).to_json() for one in made.values()}) == 1:
+        return explorable_frames(shown)  # the preset is no matter here, a history is what it is
 
     def figure(preset, **point):
         return made[preset].figure(**point)
