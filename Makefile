@@ -6,7 +6,8 @@ READY  := $(VENV)/.ready
 # As if the environment were activated, so that a cell or a test may call the command mclrec by its name.
 ACTIVE := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: help venv lab test quick test-notebooks test-python export outputs shrink readme clean-notebooks student instructor check build evidence
+.PHONY: help venv lab test quick test-notebooks test-python export outputs shrink readme clean-notebooks student instructor check build \
+        evidence book test-book
 
 help:
 	@echo "make lab              open the book in JupyterLab (ARGS='--no-browser --port 9999' are handed on); Ctrl-C closes it"
@@ -21,6 +22,9 @@ help:
 	@echo "                      and the ledger is complete"
 	@echo "make student          write the students' book to _student/: exercises without solutions, no outputs where the text asks for a guess"
 	@echo "make instructor       write the teachers' book to _instructor/: solutions open, and a page of what goes wrong in each chapter"
+	@echo "make book             build the book as a web site, _site/index.html, which opens from disk; figures whose chapter has changed are recorded first"
+	@echo "                      (ARGS=--as-stored runs nothing, ARGS=--zip packs it for a room without network)"
+	@echo "make test-book        open every page of that site in Chromium, move every control, follow every link"
 	@echo "make build            make the wheel and the source archive in dist/"
 	@echo "make evidence         run what is missing of the experiments on the toy shop, and say what other data would take (ARGS='--jobs 8')"
 
@@ -85,3 +89,9 @@ evidence: $(READY)
 	@$(ACTIVE) mclrec experiment all --data toy --jobs -1 $(ARGS)
 	@$(ACTIVE) mclrec experiment
 	@echo "For the paper's data: mclrec experiment NAME --data beauty (sports, yelp, toys); with --list it says what is missing, and for how long."
+
+book: $(READY)
+	@$(ACTIVE) python .ci/book.py $(ARGS)
+
+test-book: $(READY)
+	@$(ACTIVE) MCLREC_SITE=_site python -m pytest tests/site $(ARGS)

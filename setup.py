@@ -32,7 +32,8 @@ setup(
     python_requires=">=" + cfg["min_python"],
     install_requires=cfg["requirements"].split(),
     extras_require={
-        "dev": cfg["dev_requirements"].split(),
+        "dev": (cfg["dev_requirements"] + " " + cfg["book_requirements"]).split(),
+        "book": cfg["book_requirements"].split(),  # the web book alone, from what is stored: .ci/book.py --as-stored
         "parquet": cfg["parquet_requirements"].split(),
         "experiments": cfg["experiments_requirements"].split(),
     },
