@@ -189,6 +189,8 @@ def split_settings(kind, args, kept):
         if key in given and given[key] is None: raise InputError(f"{key}=None is no value; give one, or leave {key} out.")
     if args.data == "toy" and kind.DEFAULTS and not kept:
         small = {key: value for key, value in FOR_TOY.items() if key in known and key not in given}
+        if "batch_size" in small and {**kind.PRESETS.get(args.preset, {}), **given}.get("regime") == "users":
+            small["batch_size"] //= 6                              # histories, of about six prefixes each
         given |= small
         said = {"epochs": 10, **small} if args.epochs is None else small
         if said: logger.info("toy is small: %s, where not given", ", ".join(f"{key}={value}" for key, value in said.items()))

@@ -181,7 +181,7 @@ def test_bpr_max(seed):
 
 @pytest.mark.parametrize("preset", ["shared", "authors"])
 def test_loss_of_gru4rec(preset):
-    model = model_of("gru4rec", preset, dropout=0.0, **({"negatives": 5} if preset == "authors" else {}))
+    model = model_of("gru4rec", preset, dropout=0.0, **({"drawn": 5} if preset == "authors" else {}))
     model.prepare(SHOP)
     batch, targets = a_batch(torch.Generator().manual_seed(8), 6, 20)
     batch, targets, drawn = views = model.shared_inputs(batch, targets, None)
@@ -196,7 +196,7 @@ def test_loss_of_gru4rec(preset):
 
 def test_the_popular_are_drawn_more_often_and_the_hidden_never():
     data = from_rows(["a"] * 6 + ["b"] * 4, [1, 1, 1, 2, 3, 4, 1, 2, 5, 6], core=0)
-    model = model_of("gru4rec", "authors", data, negatives=20000)
+    model = model_of("gru4rec", "authors", data, drawn=20000)
     model.prepare(data)
     drawn = torch.bincount(model.shared_inputs(*a_batch(torch.Generator(), 2, 4), None)[2], minlength=7)[1:] / 20000
     weights = torch.tensor([4.0, 2, 0, 0, 0, 0]) ** 0.75
@@ -277,7 +277,7 @@ def test_loss_of_caser():
     torch.testing.assert_close(model.loss((batch, following, real, others))["loss"], sum(yes) / len(yes) + sum(no) / len(no))
 
 
-@pytest.mark.parametrize("name,settings", [("caser", dict(across=0)), ("caser", dict(negatives=0, targets=2)), ("gru4rec", dict(hidden=0)), ("gru4rec", dict(dropout=1.0)), ("gru4rec", dict(negatives=-1)), ("bpr", dict(d=0)), ("fmc", dict(d=0)), ("bpr", dict(reg=-1.0)), ("bpr", dict(n=3)), ("sasrec", dict(every_position=3))])
+@pytest.mark.parametrize("name,settings", [("caser", dict(across=0)), ("caser", dict(drawn=0, targets=2)), ("gru4rec", dict(hidden=0)), ("gru4rec", dict(dropout=1.0)), ("gru4rec", dict(negatives=-1)), ("gru4rec", dict(drawn=-1)), ("bpr", dict(d=0)), ("fmc", dict(d=0)), ("bpr", dict(reg=-1.0)), ("bpr", dict(n=3)), ("sasrec", dict(every_position=3))])
 def test_bad_settings_are_one_sentence(name, settings):
     with pytest.raises(InputError, match=next(iter(settings))):
         model_of(name, **settings)
