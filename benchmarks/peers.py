@@ -140,7 +140,7 @@ class RecBole:
 class RecTools:
     "RecTools' SASRecModel: whole histories."
     steps = 1
-    def __init__(self, folder, loss="softmax"):
+    def __init__(self, folder, sampled=None):
         import pandas as pd
         from pytorch_lightning import Trainer
         from rectools import Columns
@@ -150,8 +150,8 @@ class RecTools:
         self.data = Dataset.construct(pd.DataFrame(rows, columns=[Columns.User, Columns.Item, Columns.Weight, Columns.Datetime]))
         self.users = [u for u, _ in sequences(folder / "train.txt")]
         trainer = lambda: Trainer(**QUIET)
-        self.model = SASRecModel(n_factors=D, n_blocks=LAYERS, n_heads=HEADS, session_max_len=N, loss=loss, n_negatives=256, batch_size=128, lr=1e-3,
-                                 dropout_rate=.2, deterministic=False, get_trainer_func=trainer, verbose=0)
+        self.model = SASRecModel(n_factors=D, n_blocks=LAYERS, n_heads=HEADS, session_max_len=N, n_negatives=256, batch_size=128, lr=1e-3,
+                                 loss="sampled_softmax" if sampled else "softmax", dropout_rate=.2, deterministic=False, get_trainer_func=trainer, verbose=0)
         self.batches = -(-len(self.users) // 128)
 
     def fit(self): self.model.fit(self.data)
@@ -186,8 +186,8 @@ class RePlay:
                                                  feature_type=FeatureType.CATEGORICAL, feature_hint=FeatureHint.ITEM_ID)])
         shapes = {"train": {"item_id": {"shape": N + 1, "padding": pad}},
                   "predict": {"user_id": {}, "item_id": {"shape": N, "padding": pad}, "seen_ids": {"shape": longest, "padding": -1}}}
-        path = str(folder / "replay.parquet")
-        self.files = ParquetModule(128, shapes, make_default_sasrec_transforms(schema), train_path=path, predict_path=path)
+        self.files = partial(ParquetModule, 128, shapes, make_default_sasrec_transforms(schema))
+        self.path = str(folder / "replay.parquet")
         self.model = LightningModule(SasRec.from_params(schema, embedding_dim=D, num_heads=HEADS, num_blocks=LAYERS, max_sequence_length=N, dropout=.2))
         self.batches = -(-len(self.users) // 128)
 
@@ -195,7 +195,7 @@ class RePlay:
         from lightning import Trainer
         return Trainer(**QUIET, **more)
 
-    def fit(self): self.trainer(limit_val_batches=0).fit(self.model, datamodule=self.files)
+    def fit(self): self.trainer(limit_val_batches=0).fit(self.model, datamodule=self.files(train_path=self.path))
 
     def ask(self, seen):
         from copy import deepcopy
@@ -203,7 +203,8 @@ class RePlay:
         from replay.nn.lightning.callback import TorchTopItemsCallback
         from replay.nn.lightning.postprocessor import SeenItemsFilter
         top = TorchTopItemsCallback(K, "user_id", [] if seen else [SeenItemsFilter(self.n_items, "seen_ids")])
-        self.trainer(callbacks=[top]).predict(LightningModule(deepcopy(self.model.model)), datamodule=deepcopy(self.files), return_predictions=False)
+        copy, files = LightningModule(deepcopy(self.model.model)), self.files(predict_path=self.path)
+        self.trainer(callbacks=[top]).predict(copy, datamodule=files, return_predictions=False)
         return top.get_result()
 
     def rows(self, answer):
@@ -246,7 +247,7 @@ def sequences(file):
 
 
 def worker(name, folder, clone, batches):
-    """What one contestant does, turn by turn. It starts, makes some batches after one that does not count, and recommends to everybody twice.
+    """What one contestant does, turn by turn. It starts, makes some batches after one that does not count, and recommends to everybody, half as often.
 
     Without `batches` it trains on and on: says how far it is every twenty seconds, and leaves its lists in a file after each epoch."""
     import torch
@@ -267,7 +268,7 @@ def worker(name, folder, clone, batches):
         if batches:
             turns.report("batch")
             if done <= batches: return
-            for _ in range(2):
+            for _ in range(max(1, batches // 2)):
                 made.ask(False)
                 turns.report("recommend", users=getattr(made, "asked", None))
             turns.report("end", megabytes=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
@@ -298,16 +299,14 @@ def environment(folder, packages):
 
 
 class Contestant:
-    "A worker and what is kept of it; `turn` lets it work until its next word, and is False when there is none."
+    "A worker and what is kept of it."
     def __init__(self, name, args, work):
         packages, what = CONTESTANTS[name]
-        self.name, self.log, self.row, self.process = name, work / f"{name}.log", {"what": what}, None
+        self.name, self.log, self.row, self.process, self.call = name, work / f"{name}.log", {"what": what}, None, None
         try: python = environment(args.envs / name.split()[0], packages) if packages else sys.executable
         except subprocess.CalledProcessError as e: return self.ended(e.stderr)
-        told = ["--work", name, "--folder", work, "--batches", "0" if args.train else str(args.batches), "--clone", args.clone or ""]
-        quiet = {**os.environ, **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")}
-        self.process = subprocess.Popen([python, *["-P"] * bool(packages), __file__, *map(str, told)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        stderr=open(self.log, "w"), text=True, env=quiet, cwd=work)
+        told = ["--work", name, "--folder", work, "--batches", 0 if args.train else args.batches, *(["--clone", args.clone] if args.clone else [])]
+        self.call = [python, *["-P"] * bool(packages), __file__, *map(str, told)]
 
     def ended(self, why):
         "It does not start, or broke off: the last line it said is kept."
@@ -315,16 +314,19 @@ class Contestant:
         print(f"{self.name}: {self.row['error']}", flush=True)
 
     def turn(self):
-        if self.process is None: return None
+        "It works until its next word, which is given; None when there is none."
+        if self.call is None: return None
+        if self.process is None:
+            quiet = {**os.environ, **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")}
+            self.process = subprocess.Popen(self.call, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=open(self.log, "w"), text=True,
+                                            env=quiet, cwd=self.log.parent)
+        else:
+            self.process.stdin.write("go\n")
+            self.process.stdin.flush()
         line = self.process.stdout.readline()
-        if not line:
-            self.process.wait()
-            return self.ended(self.log.read_text())
-        return json.loads(line)
-
-    def go(self):
-        self.process.stdin.write("go\n")
-        self.process.stdin.flush()
+        if line: return json.loads(line)
+        self.process.wait()
+        self.ended(self.log.read_text())
 
     def stop(self):
         self.process.stdin.close()
@@ -335,7 +337,6 @@ def in_turn(contestants, heard):
     "One after the other, until each has ended or `heard(contestant, its word)` says that it is enough."
     while contestants:
         for c in list(contestants):
-            if c.row.get("start") is not None: c.go()
             word = c.turn()
             if word is None: contestants.remove(c)
             elif word["what"] == "start":
@@ -355,11 +356,10 @@ def speed(contestants, users):
         return word["what"] != "end"
     in_turn(list(contestants), heard)
     for c in contestants:
-        if "batch" in c.row:
-            for spent in c.row["batch"].values(): del spent[0]                # the first also fills caches
-            c.row["epoch"] = round(c.row["batches"] * median(c.row["batch"]["cpu"]), 1)
-        if "recommend" in c.row:
-            c.row["everybody"] = round(median(c.row["recommend"]["cpu"]) * users / c.row.get("asked", users), 2)
+        if "error" in c.row: continue
+        for spent in c.row["batch"].values(): del spent[0]                    # the first also fills caches
+        c.row["epoch"] = round(c.row["batches"] * median(c.row["batch"]["cpu"]), 1)
+        c.row["everybody"] = round(median(c.row["recommend"]["cpu"]) * users / c.row.get("asked", users), 2)
 
 
 def train(contestants, valid, work, cap):
@@ -390,7 +390,7 @@ def main():
     p.add_argument("--keep", type=Path, metavar="FILE", help="the record; the part that is not run stays as it is")
     p.add_argument("--only", nargs="+", choices=CONTESTANTS, default=list(CONTESTANTS), metavar="NAME", help=", ".join(CONTESTANTS))
     p.add_argument("--clone", type=Path, help="of the authors' repository")
-    p.add_argument("--batches", type=int, default=4, help="so many batches of each")
+    p.add_argument("--batches", type=int, default=4, help="so many batches of each, and half as many times everybody's lists")
     p.add_argument("--train", action="store_true", help="epoch by epoch instead")
     p.add_argument("--cap", type=float, default=6, help="minutes of the processor for the training of each")
     for hidden in ("--work", "--folder"): p.add_argument(hidden, help=argparse.SUPPRESS)
