@@ -387,7 +387,7 @@ def train(contestants, valid, work, cap):
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--envs", type=Path, help="a folder for the environments, about a gigabyte each")
-    p.add_argument("--keep", type=Path, metavar="FILE", help="the record; the part that is not run stays as it is")
+    p.add_argument("--keep", type=Path, metavar="FILE", help="the record; the rows that are not run stay as they are, and each says when its run began")
     p.add_argument("--only", nargs="+", choices=CONTESTANTS, default=list(CONTESTANTS), metavar="NAME", help=", ".join(CONTESTANTS))
     p.add_argument("--clone", type=Path, help="of the authors' repository")
     p.add_argument("--batches", type=int, default=4, help="so many batches of each, and half as many times everybody's lists")
@@ -399,7 +399,7 @@ def main():
     if not args.envs: p.error("--envs is missing")
     from mclrec import load
     import torch
-    data = load("beauty")
+    begun, data = time.strftime("%Y-%m-%d %H:%M"), load("beauty")
     lines = [data[u].tolist() for u in range(data.n_users)]
     args.envs, args.clone = args.envs.resolve(), args.clone and args.clone.resolve()
     with tempfile.TemporaryDirectory() as work:
@@ -411,10 +411,10 @@ def main():
         else: speed(contestants, len(lines))
     for c in contestants: print(f"{c.name:24}", {key: value for key, value in c.row.items() if key not in ("what", "batch", "recommend", "curve")}, flush=True)
     if args.keep:
-        kept = json.loads(args.keep.read_text()) if args.keep.exists() else {}
-        kept["training" if args.train else "speed"] = {
-            "data": data.name, "users": len(lines), "command": " ".join(["python", *sys.argv]), "date": time.strftime("%Y-%m-%d"), "machine": processor(),
-            "threads": 1, "torch": torch.__version__, "rows": {c.name: c.row for c in contestants}}
+        kept, part = json.loads(args.keep.read_text()) if args.keep.exists() else {}, "training" if args.train else "speed"
+        rows = {**kept.get(part, {}).get("rows", {}), **{c.name: {"run": begun, **c.row} for c in contestants}}
+        kept[part] = {"data": data.name, "users": len(lines), "command": " ".join(["python", *sys.argv]), "machine": processor(), "threads": 1,
+                      "torch": torch.__version__, "rows": {name: rows[name] for name in CONTESTANTS if name in rows}}
         args.keep.write_text(in_lines(kept) + "\n")
 
 
