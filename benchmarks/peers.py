@@ -15,6 +15,7 @@ import json
 import os
 import platform
 import resource
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -413,7 +414,7 @@ def main():
     if args.keep:
         kept, part = json.loads(args.keep.read_text()) if args.keep.exists() else {}, "training" if args.train else "speed"
         rows = {**kept.get(part, {}).get("rows", {}), **{c.name: {"run": begun, **c.row} for c in contestants}}
-        kept[part] = {"data": data.name, "users": len(lines), "command": " ".join(["python", *sys.argv]), "machine": processor(), "threads": 1,
+        kept[part] = {"data": data.name, "users": len(lines), "command": shlex.join(["python", *sys.argv]), "machine": processor(), "threads": 1,
                       "torch": torch.__version__, "rows": {name: rows[name] for name in CONTESTANTS if name in rows}}
         args.keep.write_text(in_lines(kept) + "\n")
 
