@@ -30,6 +30,7 @@ QUIET = dict(max_epochs=1000, accelerator="cpu", logger=False, enable_checkpoint
 PREFIXES = "256 prefixes a batch, softmax over all items, dropout .5"
 CONTESTANTS = {                    # name → what is installed, and what its row is
     "ours sasrec shared": ((), PREFIXES),
+    "ours sasrec swift": ((), "whole shoppers and a sampled softmax, as the preset says"),
     "ours sasrec users": ((), "256 shoppers a batch, 2,048 negatives"),
     "ours mclrec official": ((), f"{PREFIXES}, three updates a batch"),
     "ours mclrec users": ((), "256 shoppers a batch, 2,048 negatives, three updates a batch"),
