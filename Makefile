@@ -6,8 +6,7 @@ READY  := $(VENV)/.ready
 # As if the environment were activated, so that a cell or a test may call the command mclrec by its name.
 ACTIVE := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: help venv lab test quick test-notebooks test-python export outputs shrink readme clean-notebooks student instructor check build \
-        evidence book test-book
+.PHONY: help venv lab test quick test-notebooks test-python export outputs shrink readme clean-notebooks student instructor check build evidence book test-book
 
 help:
 	@echo "make lab              open the book in JupyterLab (ARGS='--no-browser --port 9999' are handed on); Ctrl-C closes it"

@@ -299,7 +299,8 @@ def check_fit(epochs, how, precision="highest"):
     elif how["warmup_epochs"] >= how["planned"]:
         raise InputError(f"warmup_epochs={how['warmup_epochs']} must be fewer than the planned={how['planned']} epochs.")
     elif epochs > how["planned"]:
-        raise InputError(f"epochs={epochs} are more than the planned={how['planned']}, after which the learning rate is 0; begin a run that plans more.")
+        raise InputError(f"epochs={epochs} are more than the planned={how['planned']}, after which the learning rate is 0; "
+                         "begin a run that plans more.")
     return epochs, how
 
 def _check_trainable(model, data):

@@ -113,3 +113,14 @@ def chromium():
         if path := shutil.which(name):
             return path
     pytest.skip(f"needs Chromium: no {named or 'chromium'} on this machine; install it or set $CHROMIUM")
+
+
+@pytest.fixture(scope="session")
+def browser(chromium):
+    "One browser for all tests of a process: Playwright starts once in each."
+    from lab import CHROMIUM_FLAGS
+    from playwright.sync_api import sync_playwright
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()

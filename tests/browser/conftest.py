@@ -1,15 +1,6 @@
 """A browser for the tests, and JupyterLab on a copy of the book."""
 import pytest
-from lab import CHROMIUM_FLAGS, Notebook, serve
-from playwright.sync_api import sync_playwright
-
-
-@pytest.fixture(scope="session")
-def browser(chromium):
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
-        yield browser
-        browser.close()
+from lab import Notebook, serve
 
 
 @pytest.fixture(scope="session")

@@ -3,18 +3,8 @@ import os
 from pathlib import Path
 
 import pytest
-from lab import CHROMIUM_FLAGS
-from playwright.sync_api import sync_playwright
 
 collect_ignore = [] if os.environ.get("MCLREC_SITE") else ["test_every_page.py"]
-
-
-@pytest.fixture(scope="session")
-def browser(chromium):
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="session")
