@@ -38,8 +38,7 @@ class Recommender(nn.Module):
     name, PRESETS, DEFAULTS, RANGES = "", {"shared": {}}, {}, {}
     n = 1                   # how many of the last items of a history it reads
     warm_up = 0             # so many first epochs do not count for early stopping
-    knows_users = False     # whether it keeps something per user
-    apart = "it reads every prefix apart"       # why it cannot be trained on whole histories, where it cannot
+    knows_users, apart = False, "it reads every prefix apart"   # whether it keeps something per user; why it shares no prefixes
     TRAINING = {}           # of a preset: what `fit` takes where it is told nothing else, such as {"swift": {"lr": 3e-3}}
 
     def __init__(self, n_items, preset=None, seed=2020, **settings):
@@ -84,8 +83,9 @@ class Recommender(nn.Module):
         """
         return []
 
-    def softmax_loss(self, h, W, g):
-        "Eq. 3 as `next_item_loss` has it, from `negatives` drawn rows of `W` where the model has that setting and it is not 0."
+    def softmax_loss(self, h, W, items, first=0):
+        "`next_item_loss` of `items`, (B,) or (B, k) with 0 for none; row 0 of `W` is item `first`. The setting `negatives` counts."
+        g = items - first if items.ndim == 1 else torch.where(items > 0, items - first, -1)
         return next_item_loss(h, W, g, self.settings.get("negatives", 0), getattr(self, "generator", None))
 
     def groups(self):
@@ -319,4 +319,4 @@ class EncoderRecommender(Causal, Recommender):
     def next_item_loss(self, h, targets, with_padding=True):
         "L_rec of Eq. 3 over items 1 … n_items and, as in the released code, the padding row 0 `with_padding`."
         first = 0 if with_padding else 1
-        return self.softmax_loss(h, self.encoder.M.weight[first:self.n_items + 1], targets - first)
+        return self.softmax_loss(h, self.encoder.M.weight[first:self.n_items + 1], targets, first)

@@ -1,5 +1,4 @@
 """Whole histories instead of prefixes, and some items instead of all: exact where they must be, estimates where they are."""
-import copy
 import math
 
 import numpy as np
@@ -243,5 +242,27 @@ def test_whole_keeps_everything():
     data = data_of([1, 2, 3, 4, 9, 60])
     examples, every = whole(data), prefixes(data)
     assert (examples.end - examples.start).sum() == len(every.end)
-    copied = copy.deepcopy(whole(data, 5))
-    assert (copied.end - copied.start).max() == 5
+    last = whole(data, 5)
+    assert (last.end - last.start).max() == 5
+
+
+@pytest.mark.parametrize("name, preset, first", [("sasrec", "shared", 0), ("gru4rec", "shared", 0), ("mclrec", "official", 0), ("mclrec", "paper", 1)])
+def test_a_horizon_that_reaches_beyond_the_end_asks_for_nothing_there(name, preset, first):
+    "L_rec against a loop: near the end of a history fewer items follow, and the padding row stands for none of them."
+    data = data_of([6, 9, 2])
+    model = model_of(name, data, regime="users", horizon=3, preset=preset)
+    examples = whole(data)
+    items, start, end = (torch.from_numpy(x) for x in (data.items, examples.start, examples.end))
+    batch = gather(items, start, end)
+    loss = model.loss if name != "mclrec" else model.encoder_loss
+    views = model.shared_inputs(batch, items[end].long(), torch.arange(len(end)))
+    rec, scores = loss(views)["rec"], model.read(batch)[0] @ (model.M if name == "gru4rec" else model.encoder.M).weight[first:31].T
+    expected, row = 0, 0
+    for s, e in zip(start.tolist(), end.tolist()):
+        for place in range(s, e):
+            following = data.items[place + 1:min(place + 4, e + 1)].tolist()
+            weights = [0.5**k for k in range(len(following))]
+            total = torch.logsumexp(scores[row], 0)
+            expected = expected + sum(w * (total - scores[row, i - first]) for w, i in zip(weights, following)) / sum(weights)
+            row += 1
+    torch.testing.assert_close(rec, expected / row)
