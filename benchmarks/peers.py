@@ -13,7 +13,6 @@ seen items in they are judged here, on the last item but one. The released code 
 import argparse
 import json
 import os
-import platform
 import resource
 import shlex
 import subprocess
@@ -400,6 +399,7 @@ def main():
     if args.work: return worker(args.work, Path(args.folder), args.clone, args.batches)
     if not args.envs: p.error("--envs is missing")
     from mclrec import load
+    from mclrec.runner import hardware
     import torch
     begun, data = time.strftime("%Y-%m-%d %H:%M"), load("beauty")
     lines = [data[u].tolist() for u in range(data.n_users)]
@@ -415,16 +415,9 @@ def main():
     if args.keep:
         kept, part = json.loads(args.keep.read_text()) if args.keep.exists() else {}, "training" if args.train else "speed"
         rows = {**kept.get(part, {}).get("rows", {}), **{c.name: {"run": begun, **c.row} for c in contestants}}
-        kept[part] = {"data": data.name, "users": len(lines), "command": shlex.join(["python", *sys.argv]), "machine": processor(), "threads": 1,
+        kept[part] = {"data": data.name, "users": len(lines), "command": shlex.join(["python", *sys.argv]), "machine": "{processor}, {cores} cores".format(**hardware()), "threads": 1,
                       "torch": torch.__version__, "rows": {name: rows[name] for name in CONTESTANTS if name in rows}}
         args.keep.write_text(in_lines(kept) + "\n")
-
-
-def processor():
-    "What the system calls its processor, and how many cores there are."
-    told = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    name = next((line.split(":")[1].strip() for line in told if line.startswith("model name")), platform.processor())
-    return f"{name}, {os.cpu_count()} cores"
 
 
 def in_lines(kept):

@@ -6,9 +6,8 @@ import sys
 from pathlib import Path
 
 from mclrec import evaluate, load, load_official, load_run
+from mclrec.runner import PROTOCOL, best_epoch
 from mclrec.runs import fingerprint, model_config, versions
-
-PROTOCOL = "leave one out, all items ranked, ties against the model; validation with seen items in"
 
 
 def rounded(x):
@@ -34,10 +33,8 @@ def record(run, data):
     "What is kept of the run in the folder `run`: its config, every epoch, and the test metrics both ways."
     model, config = load_run(run), json.loads((Path(run) / "config.json").read_text())
     epochs = [json.loads(line) for line in (Path(run) / "metrics.jsonl").read_text().splitlines()]
-    metric, warm_up = config["fit"]["metric"], model.warm_up
-    judged = epochs[warm_up:] or epochs[-1:]              # if all was warm-up, the last epoch is what is tested
     return rounded({**config, **tested(model, data),
-                    "best_epoch": max(judged, key=lambda r: round(r["valid"][metric], model.metric[1] or 15))["epoch"],
+                    "best_epoch": best_epoch(model, epochs, config["fit"]["metric"]),
                     "seconds": sum(r["seconds"] for r in epochs), "epochs": epochs})
 
 

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['LAMBDA_BETA', 'ELSEWHERE', 'VIEW_RANGES', 'encoder_objective', 'augmenter_objective', 'Views', 'make_views',
-           'check_views', 'contrastive_terms', 'MCLRec', 'parameters_by_part', 'distance_moved', 'iteration']
+           'views_of', 'check_views', 'contrastive_terms', 'MCLRec', 'parameters_by_part', 'distance_moved',
+           'iteration']
 
 # %% ../nbs/2_the_method/10_meta_training.ipynb #bc23e294
 from typing import NamedTuple
@@ -58,17 +59,20 @@ def make_views(batch, targets, settings, n_items, generator):
     augmented = join([augment(batch, operator, generator, ratios, token, in_place) for operator in operators])
     return Views(batch, augmented, targets)
 
+def views_of(model, batch, targets):
+    "The `Views` of a batch for a model with these settings: of its `histories`, to which whatever else is read of it comes."
+    seen, _ = model.histories(batch)
+    return make_views(seen, targets, model.settings, model.n_items, model.generator)._replace(batch=batch)
+
 # %% ../nbs/2_the_method/10_meta_training.ipynb #163686ad
 VIEW_RANGES = {**{f"{name}_ratio": Range(0, 1) for name in OPERATORS}, "tau": Range(0, open_low=True),
                **dict.fromkeys(("lam", "beta", "gamma", "gamma_aug"), Range(0))}
 
 def check_views(settings):
-    "Raises `InputError` if a view could be left with nothing to attend to, or no two updates can share a pass."
+    "Raises `InputError` if a view could be left with nothing to attend to."
     if settings.get("mask_ratio") == 1 and not settings.get("mask_token"):
         instead = "or set mask_token=True" if "mask_token" in settings else "this model has no mask token"
         raise InputError(f"mask_ratio=1.0 leaves nothing to attend to; take less than 1, {instead}.")
-    if settings.get("one_pass") and (settings["joint"] or settings["updates"] == 2):
-        raise InputError("one_pass=True is for three updates, of which the last two share a pass; leave it out here.")
 
 # %% ../nbs/2_the_method/10_meta_training.ipynb #0f6aa36d
 def _pair_by_pair(h1, h2, z1, z2, anchors):
@@ -126,6 +130,8 @@ class MCLRec(EncoderRecommender):
         super().__init__(n_items, preset, seed, **settings)
         s = self.settings
         check_views(s)
+        if s["one_pass"] and (s["joint"] or s["updates"] == 2):
+            raise InputError("one_pass=True is for three updates, of which the last two share a pass; leave it out here.")
         self.w1 = Augmenter(s["d"], s["normalize"], self.generator)
         self.w2 = self.w1 if s["share"] else Augmenter(s["d"], s["normalize"], self.generator)
 
@@ -144,9 +150,7 @@ class MCLRec(EncoderRecommender):
     @property
     def metric(self): return ("NDCG@10", None) if self.preset == "paper" else ("MRR@10", 4)
 
-    def shared_inputs(self, batch, targets, index=None):
-        seen, _ = self.histories(batch)
-        return make_views(seen, targets, self.settings, self.n_items, self.generator)._replace(batch=batch)
+    def shared_inputs(self, batch, targets, index=None): return views_of(self, batch, targets)
 
     def encoder_loss(self, views, vectors=None):
         "L_0 of Eq. 14 and its terms. `vectors`: what `read` gives, if at hand."

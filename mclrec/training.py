@@ -21,7 +21,7 @@ from .checks import InputError, OneOf, Range, check_data, check_number, check_se
 from .data import Interactions, held_out
 from .encoder import gather
 from .model import Recommender, evaluate, logger
-from .resume import check_folder, close_epoch, open_run, planned_before
+from .resume import UNPLANNED, check_folder, close_epoch, open_run, planned_before
 from .runs import fingerprint, model_config, versions
 from .switches import torch_switches
 from .words import short
@@ -211,7 +211,7 @@ def fit(model: Recommender, data: Interactions, epochs: int | None = None, seed:
     if folder: check_folder(folder, resume)
     held_out(data, "valid")                  # before anything is written: somebody must be there to rank
     with _ordinary_torch(), torch_switches(model, precision, compile):
-        moves = {key: how[key] for key in ("schedule", "planned", "warmup_epochs")}
+        moves = {key: how[key] for key in UNPLANNED}
         trainer = Trainer(model, data, how["seed"], how["batch_size"], how["lr"], how["lr_aug"], moves)
         best = BestEpoch(how["metric"], model.metric[1])
         config = {**model_config(model), "fit": how, "data": {"name": data.name, "fingerprint": fingerprint(data)},
@@ -316,14 +316,14 @@ def _check_trainable(model, data):
                          "make it without torch.set_default_device('meta').")
 
 # %% ../nbs/2_the_method/11_training.ipynb #11argu01
-FIT = dict(epochs=100, batch_size=256, lr=1e-3, lr_aug=1e-3, patience=10, schedule="constant", planned=None, warmup_epochs=0.0)
+FIT = dict(epochs=100, batch_size=256, lr=1e-3, lr_aug=1e-3, patience=10, **UNPLANNED)
 
 def fit_arguments(model, seed, given):
     "The epochs and the other arguments of `fit`: those `given`, else the preset's, else those of `FIT`."
     preset = model.TRAINING.get(model.preset, {})
     how = {**FIT, "metric": model.metric[0], **preset, **{key: value for key, value in given.items() if value is not None}}
     epochs = how.pop("epochs")
-    if how["planned"] is None: how["planned"] = epochs if how["schedule"] != "constant" else 0
+    if not how["planned"] and how["schedule"] != "constant": how["planned"] = epochs
     return epochs, {"seed": seed, **how}
 
 # %% ../nbs/2_the_method/11_training.ipynb #f8ab4cd2

@@ -7,7 +7,7 @@ __all__ = ['CL4SRec']
 
 # %% ../../nbs/3_the_field/27_cl4srec.ipynb #0d415020
 from ..contrast import info_nce
-from ..meta import VIEW_RANGES, check_views, make_views
+from ..meta import VIEW_RANGES, check_views, views_of
 from ..model import EncoderRecommender
 
 # %% ../../nbs/3_the_field/27_cl4srec.ipynb #f880f1b1
@@ -33,9 +33,7 @@ class CL4SRec(EncoderRecommender):
     @property
     def metric(self): return ("MRR@10", 4) if self.preset == "authors" else super().metric
 
-    def shared_inputs(self, batch, targets, index=None):
-        seen, _ = self.histories(batch)
-        return make_views(seen, targets, self.settings, self.n_items, self.generator)._replace(batch=batch)
+    def shared_inputs(self, batch, targets, index=None): return views_of(self, batch, targets)
 
     def stages(self): return [("encoder", self.loss)]
 

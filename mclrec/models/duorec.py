@@ -50,7 +50,8 @@ PAIRS = {"us_x": [(1, 2)], "un": [(0, 1)], "su": [(0, 2)], "us": [(0, 1), (0, 2)
 class SameTargetViews(EncoderRecommender):
     "A history, the same again, and another one with the same target."
     def examples(self, data):
-        every, examples = prefixes(data, self.n), super().examples(data)
+        examples = super().examples(data)
+        every = prefixes(data, self.n) if self.shares else examples
         self.actions, self.start, self.end = (torch.from_numpy(x).to(self.device)
                                               for x in (data.items, every.start, every.end))
         self.same_target = SameTarget(self.actions[self.end].long())
