@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SEEDS', 'USUAL', 'TOY', 'HOW', 'OWN', 'NOISE', 'FIELD', 'ABLATION', 'META', 'FOUR', 'BATCHES', 'WEIGHTS', 'GROUPS',
-           'BATCH', 'LAMBDA_BETA', 'APART', 'SMALL', 'STEPS', 'X1', 'X2', 'X3', 'FAST', 'REGIMES', 'PAPER', 'NO_R',
-           'NO_W', 'EXPERIMENTS', 'plain_row', 'Plan', 'Run', 'run_of', 'runs_of']
+           'BATCH', 'LAMBDA_BETA', 'APART', 'SMALL', 'STEPS', 'X1', 'X2', 'X3', 'FAST', 'REGIMES', 'ENDS', 'PLANS',
+           'PAPER', 'NO_R', 'NO_W', 'EXPERIMENTS', 'plain_row', 'Plan', 'Run', 'run_of', 'runs_of']
 
 # %% ../nbs/6_how_this_book_works/83_what_is_run.ipynb #d77imp
 import hashlib
@@ -95,6 +95,13 @@ REGIMES = {"SASRec":            dict(model="sasrec", preset="swift"),
            "MCLRec":            dict(model="mclrec", tries=2) | FAST,
            "MCLRec, 40 epochs": dict(model="mclrec", tries=2) | FAST | dict(epochs=40)}
 
+# %% ../nbs/6_how_this_book_works/83_what_is_run.ipynb #d77ends
+ENDS = {"20 epochs, falling rate":   dict(epochs=20, schedule="linear", warmup_epochs=0.5),
+        "20 epochs, same rate":      dict(epochs=20),
+        "patience, same rate":       dict(epochs=100)}
+PLANS = {f"{name}, rate × {rate:g}": dict(model="sasrec", regime="users", rate=rate, tries=3) | ENDS[name]
+         for name, rate in product(ENDS, (0.5, 1, 2))}
+
 # %% ../nbs/6_how_this_book_works/83_what_is_run.ipynb #d77plan
 class Plan(NamedTuple):
     "A declared experiment: its question, its rows by name, the data sets it is for, and what is not run, with the reason."
@@ -124,6 +131,7 @@ EXPERIMENTS = {
     "batch": Plan("What do small batches cost?", BATCH, ("toy", "sports", "yelp")),
     "lambda_beta": Plan("Which weights are best, and does it matter?", LAMBDA_BETA, PAPER),
     "regimes": Plan("Who is as good in the faster regime?", REGIMES, ("beauty",)),
+    "plan": Plan("What does a planned rate buy, against patience?", PLANS, ("toy", "beauty")),
     "x4": Plan("What do augmenters learn?", {}, ("toy",), {"probes of h and z": "reads vectors during training, which no record keeps"}),
     "x5": Plan("First or second order?", {}, ("toy",), {"the unrolled gradient": "the training loop takes the stopped one",
                                                         "the gradient on another batch": "a stage of the library sees one batch"}),
