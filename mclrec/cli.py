@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['DATA', 'HOW', 'FOR_TOY', 'columns', 'setting', 'add_data', 'add_training', 'add_asked', 'add_experiment',
            'run_experiments', 'parser', 'load_data', 'json_text', 'print_result', 'show_data', 'metrics_table',
-           'show_models', 'split_settings', 'check_early', 'check_who', 'new_folder', 'train_model', 'evaluate_run',
-           'history_of', 'recommend_items', 'recommend_to_all', 'import_official', 'download_file', 'main',
-           'run_command', 'run_checked', 'flush_stdout', 'report', 'report_error']
+           'show_models', 'protocol_of', 'split_settings', 'check_early', 'check_who', 'new_folder', 'train_model',
+           'load_start', 'evaluate_run', 'history_of', 'recommend_items', 'recommend_to_all', 'import_official',
+           'prepare_log', 'download_file', 'main', 'run_command', 'run_checked', 'flush_stdout', 'report',
+           'report_error']
 
 # %% ../nbs/5_in_practice/53_command_line.ipynb #6025ec2c
 import argparse
@@ -49,6 +50,8 @@ def add_data(p, optional=False):
     p.add_argument("--columns", type=columns, default={}, metavar="user=U,item=I,time=T", help=called)
     core = "keep users and items with at least N actions (default 5; 0 keeps all)"
     p.add_argument("--core", type=int, default=5, metavar="N", help=core)
+    cut = "judge by what comes after a moment behind which this share of the actions lies, such as 0.1 (default: by each user's last)"
+    p.add_argument("--cut", type=float, metavar="SHARE", help=cut)
 
 def add_training(p):
     "The arguments of `mclrec train`."
@@ -59,6 +62,8 @@ def add_training(p):
     p.add_argument("--seed", type=int, metavar="S", help="of everything random (default 2020)")
     what = "a setting of the model, or batch_size, lr, lr_aug, metric, patience"
     p.add_argument("--set", type=setting, action="append", default=[], metavar="key=value", help=what)
+    begin = "begin with the model of this run, a row added for each new item and user; DATA is its log, grown"
+    p.add_argument("--from", dest="start", metavar="RUN", help=begin)
     p.add_argument("--resume", action="store_true", help="continue the run in RUN; only --epochs may differ")
     p.add_argument("--json", action="store_true", help="print the test metrics as one JSON object")
 
@@ -123,6 +128,8 @@ def parser():
     imported = command("import-official", import_official, "keep the authors' released encoder as a run", released, json=False)
     imported.add_argument("--out", required=True, metavar="RUN", help="the folder to keep it in")
     imported.add_argument("--heads", type=int, default=2, metavar="N", help="the heads it was trained with (default 2)")
+    prepared = command("prepare", prepare_log, "turn a parquet log of any length into a folder that is DATA", json=False)
+    prepared.add_argument("--out", required=True, metavar="FOLDER", help="the folder to make")
     name = "NAME", "name", "beauty, sports, toys, yelp or beauty-checkpoint"
     command("download", download_file, "fetch a data set of the paper", name, json=False)
     command("models", show_models, "the models, their presets and settings")
@@ -134,7 +141,7 @@ def parser():
 def load_data(args):
     "The data set the arguments name; says what became of its columns and what the core dropped."
     from mclrec.loading import load
-    return load(args.data, **args.columns, core=args.core)
+    return load(args.data, **args.columns, core=args.core, cut=args.cut)
 
 def json_text(result, encoding):
     "`result` as JSON that a stream of this encoding can write; what a terminal would obey is an escape. It reads back the same."
@@ -170,6 +177,10 @@ def show_models(args):
     about = {name: {"presets": list(kind.PRESETS), "settings": kind.DEFAULTS} for name, kind in kinds.items()}
     print_result(args, about, "\n".join(lines))
 
+def protocol_of(data):
+    "How the data is held out, for an answer in JSON, where it is not the usual way."
+    return {} if data.cuts is None else {"protocol": data.protocol}
+
 # %% ../nbs/5_in_practice/53_command_line.ipynb #cbe7e6e0
 # What --set gives to training; the rest goes to the model.
 HOW = ("batch_size", "lr", "lr_aug", "metric", "patience", "schedule", "planned", "warmup_epochs", "precision", "compile")
@@ -188,7 +199,7 @@ def split_settings(kind, args, kept):
     for key in HOW:
         if key in given and given[key] is None: raise InputError(f"{key}=None is no value; give one, or leave {key} out.")
     if args.data == "toy" and kind.DEFAULTS and not kept:
-        small = {key: value for key, value in FOR_TOY.items() if key in known and key not in given}
+        small = {key: value for key, value in FOR_TOY.items() if key in known and key not in given and (key in HOW or not args.start)}
         if "batch_size" in small and {**kind.PRESETS.get(args.preset, {}), **given}.get("regime") == "users":
             small["batch_size"] //= 6                              # histories, of about six prefixes each
         given |= small
@@ -240,18 +251,20 @@ def new_folder(data, model):
 def train_model(args):
     import torch
     from mclrec.checks import check_settings
+    from mclrec.growing import grown
     from mclrec.model import evaluate
     from mclrec.registry import model_class
     from mclrec.runs import read_config
     from mclrec.training import fit
     out = Path(args.out).expanduser() if args.out else None
     kept = read_config(out) if args.resume and (out / "config.json").exists() else {}
-    kind = model_class(args.model or kept.get("model", "mclrec"))
+    start = load_start(args)
+    kind = type(start) if start else model_class(args.model or kept.get("model", "mclrec"))
     if kind.name != kept.get("model"): kept = {}                   # `fit` will say that this is another model
     settings, own = split_settings(kind, args, kept)
     check_settings(kind, settings)
     data = load_data(args)
-    model = kind(data.n_items, args.preset or kept.get("preset"), own["seed"], **settings)
+    model = grown(start, data) if start else kind(data.n_items, args.preset or kept.get("preset"), own["seed"], **settings)
     if torch.cuda.is_available(): model.cuda()
     epochs = 10 if args.epochs is None and args.data == "toy" else args.epochs
     folder = out or new_folder(data.name, kind.name)
@@ -259,8 +272,22 @@ def train_model(args):
     finally:
         if not out and not any(folder.iterdir()): folder.rmdir()   # nothing was begun
     seen = {f"seen_{what}": evaluate(model, data, "test", what == "out") for what in ("in", "out")}
-    text = "\n".join(f"Test, {key.replace('_', ' items ')}:\n{metrics_table(metrics)}" for key, metrics in seen.items())
-    print_result(args, {"epochs": len(records), **seen}, f"{len(records)} epochs. {text}")
+    how = "" if data.cuts is None else f" ({data.protocol})"
+    text = "\n".join(f"Test{how}, {key.replace('_', ' items ')}:\n{metrics_table(metrics)}" for key, metrics in seen.items())
+    print_result(args, {"epochs": len(records), **seen, **protocol_of(data)}, f"{len(records)} epochs. {text}")
+
+# %% ../nbs/5_in_practice/53_command_line.ipynb #53start0
+def load_start(args):
+    "The model of the run that `--from` names, None without it. Raises `InputError` for what would make it another model."
+    if not args.start: return None
+    from mclrec.checks import InputError
+    from mclrec.runs import load_run
+    start = load_run(args.start)
+    other = [f"--{key} {value}" for key, value, own in (("model", args.model, start.name), ("preset", args.preset, start.preset))
+             if value not in (None, own)]
+    other += [f"--set {key}=…" for key, _ in args.set if key not in HOW]
+    if other: raise InputError(f"--from keeps the model and its settings as they are in {args.start}; leave out {', '.join(other)}.")
+    return start
 
 # %% ../nbs/5_in_practice/53_command_line.ipynb #eb1a502e
 def evaluate_run(args):
@@ -270,8 +297,8 @@ def evaluate_run(args):
     model, data = load_run(args.folder), load_data(args)
     metrics = evaluate(model, data, args.split, args.exclude_seen)
     users = len(held_out(data, args.split).users)
-    print_result(args, {**metrics, "split": args.split, "exclude_seen": args.exclude_seen, "users": users},
-                 f"{users} users, {args.split} items, seen items {'out' if args.exclude_seen else 'in'}:\n{metrics_table(metrics)}")
+    print_result(args, {**metrics, "split": args.split, "exclude_seen": args.exclude_seen, "users": users, **protocol_of(data)},
+                 f"{users} users, {args.split} items, {data.protocol}, seen items {'out' if args.exclude_seen else 'in'}:\n{metrics_table(metrics)}")
 
 def history_of(text, vocabulary):
     "The item ids that `text` stands for: one id, a JSON list, @FILE with an id a line or a JSON list, or ids with blanks between."
@@ -311,6 +338,12 @@ def import_official(args):
     data = load_data(args)
     save(load_official(args.checkpoint, data, args.heads), args.out)
     report(f"{args.out}: the released encoder for {data.n_items} items")
+
+def prepare_log(args):
+    from mclrec.big import prepare
+    from mclrec.checks import InputError
+    if args.cut is not None: raise InputError("--cut: a log that is prepared keeps no times; leave it out.")
+    report(f"{args.out}: {prepare(args.data, args.out, **args.columns, core=args.core)}")
 
 # %% ../nbs/5_in_practice/53_command_line.ipynb #efc5007a
 def download_file(args):

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from .checks import InputError, Range, check_arguments, check_data, check_number, check_settings, id_list
-from .data import held_out, prefixes
+from .data import held_out, learnable, prefixes
 from .encoder import Encoder, gather
 from .ids import Translated, item_numbers, numbers_of, user_numbers
 from .ranking import MISS, metrics, rank, top_k
@@ -46,7 +46,7 @@ class Recommender(nn.Module):
         preset = preset or next(iter(self.PRESETS))
         self.n_items, self.seed = check_arguments(self, n_items, preset, seed)
         self.preset = preset
-        self.vocabulary = self.user_vocabulary = None
+        self.vocabulary = self.user_vocabulary = self.protocol = self.grown_from = None
         self.settings = {**self.DEFAULTS, **self.PRESETS[preset], **check_settings(self, settings)}
 
     def prepare(self, data):
@@ -54,7 +54,7 @@ class Recommender(nn.Module):
         if data.n_items != self.n_items:
             raise InputError(f"{data.name} has {data.n_items} items but the model was made for {self.n_items}; "
                              f"make it with n_items={data.n_items}.")
-        self.vocabulary = list(data.item_ids)
+        self.vocabulary, self.protocol = list(data.item_ids), data.protocol
         if self.knows_users: self.user_vocabulary = list(data.user_ids)
 
     def examples(self, data):
@@ -111,8 +111,8 @@ class Popularity(Recommender):
 
     def prepare(self, data):
         super().prepare(data)
-        hidden = np.concatenate([held_out(data, split).end for split in ("valid", "test")])
-        counts = np.bincount(np.delete(data.items, hidden), minlength=self.n_items + 1)[1:]
+        learnt = np.arange(len(data.items)) < np.repeat(data.offsets[:-1] + learnable(data), data.lengths)
+        counts = np.bincount(data.items[learnt], minlength=self.n_items + 1)[1:]
         self.counts[:, 0] = torch.from_numpy(counts).float()
 
     def encode(self, batch): return torch.ones(len(batch.lengths), 1, device=self.counts.device)
@@ -160,6 +160,8 @@ def ranks(model, data, split: str = "test", exclude_seen: bool = False) -> torch
     ranked or the split is unknown.
     """
     check_data(data)
+    if model.protocol not in (None, data.protocol):
+        logger.warning("the model was trained for %s and is judged by %s: it may have learnt from what it is asked.", model.protocol, data.protocol)
     examples, translated = held_out(data, split), Translated(model, data)
     target = torch.from_numpy(translated.number[examples.end].astype(np.int64))
     first, end = translated.place[data.offsets[examples.users]], translated.place[examples.end]

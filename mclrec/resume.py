@@ -152,21 +152,21 @@ UNPLANNED = {"schedule": "constant", "planned": 0, "warmup_epochs": 0.0}
 
 def _check_same(folder, kept, config, defaults):
     "Raises `InputError` if a run was begun with another config than it shall be continued with."
-    for part in ("model", "preset", "n_items", "seed", "settings", "fit", "data"):
+    for part in ("model", "preset", "n_items", "seed", "settings", "start", "fit", "data"):
         before = kept.get(part)
         if part == "settings" and isinstance(before, dict): before = {**defaults, **before}      # an earlier version had fewer
         if part == "fit" and isinstance(before, dict): before = {**UNPLANNED, **before}
         if part == "data": differs = (before or {}).get("fingerprint") != config["data"]["fingerprint"]
-        else: differs = before != config[part]
+        else: differs = before != config.get(part)
         if differs:
-            what = _difference(part, before, config[part])
+            what = _difference(part, before, config.get(part))
             raise InputError(f"{folder}: was run with another {what}; only epochs may change when a run is resumed.")
 
 def _difference(part, kept, asked):
     "The first thing in which two parts of a config differ, in words."
     if part == "data":
         was, now = (f"{(of or {}).get('name')} {(of or {}).get('fingerprint')}" for of in (kept, asked))
-        return f"data set or core ({was}, now {now})"
+        return f"data set, core or cut ({was}, now {now})"
     if isinstance(kept, dict) and isinstance(asked, dict):
         for key in asked:
             if kept.get(key) != asked[key]: return f"{key} ({short(kept.get(key))}, now {short(asked[key])})"

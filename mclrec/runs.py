@@ -79,9 +79,10 @@ def model_config(model: Recommender) -> dict:
 
 
 def fingerprint(data: Interactions) -> str:
-    "A hash of what was done by whom, in what order: sixteen hexadecimal digits."
+    "A hash of what was done by whom, in what order, and of how a cut in time divides it: sixteen hexadecimal digits."
     h = hashlib.sha256(data.items.tobytes() + np.asarray(data.offsets, np.int64).tobytes())
     for ids in (data.item_ids, data.user_ids): h.update("\n".join(map(str, ids)).encode("utf-8", "surrogatepass"))
+    if data.cuts is not None: h.update(np.asarray(data.cuts, np.int64).tobytes())
     return h.hexdigest()[:16]
 
 def versions() -> dict:
@@ -91,13 +92,13 @@ def versions() -> dict:
 
 # %% ../nbs/5_in_practice/52_runs.ipynb #15304dcb
 CONFIG = {"model": TEXT, "n_items": whole(1, 2**31 - 3), "preset": TEXT, "seed": whole(0, 2**63 - 1), "settings": OBJECT,
-          "fit?": OBJECT, "data?": OBJECT, "versions?": OBJECT, "checksums?": OBJECT}
+          "start?": OBJECT, "fit?": OBJECT, "data?": OBJECT, "versions?": OBJECT, "checksums?": OBJECT}
 _POSITIVE = (lambda x: isinstance(x, (int, float)) and not isinstance(x, bool) and 0 < x < math.inf), "a number above 0"
 _NOT_NEGATIVE = (lambda x: x == 0 or _POSITIVE[0](x)), "a number, 0 or more"
 _SHA256 = (lambda x: isinstance(x, str) and re.fullmatch("[0-9a-f]{64}", x)), "a sha256"
 PARTS = {"fit": {"seed": CONFIG["seed"], "batch_size": whole(1, 2**31), "lr": _POSITIVE, "lr_aug": _POSITIVE, "metric": TEXT,
                  "patience": whole(0, 2**31), "schedule?": TEXT, "planned?": whole(0, 2**31), "warmup_epochs?": _NOT_NEGATIVE},
-         "data": {"name": TEXT, "fingerprint": TEXT},
+         "data": {"name": TEXT, "fingerprint": TEXT, "protocol?": TEXT},
          "checksums": {"config": _SHA256, "vocabulary.json": _SHA256, "model.safetensors?": _SHA256}}
 
 def _own_digest(config):
@@ -256,6 +257,7 @@ def load_run(folder) -> Recommender:
     check_run(notes, config, weights)
     _check_epoch(folder, config, notes)
     model.vocabulary, model.user_vocabulary = ids["items"], ids.get("users")
+    if "data" in config: model.protocol = config["data"].get("protocol", "leave-one-out")
     set_weights(model, tensors, weights)
     return model.eval()
 

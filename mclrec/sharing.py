@@ -11,21 +11,21 @@ import torch
 
 from .augment import uniform
 from .checks import InputError, OneOf, Range
-from .data import Examples
+from .data import Examples, learnable
 from .encoder import Sequences, gather, join
 from .engine import starts, within
 
 # %% ../nbs/6_how_this_book_works/76_all_prefixes_at_once.ipynb #76whole1
 def whole(data, n=None):
-    """One training example for each user instead of one for each prefix: all that is left of the history when
-    its last two items are hidden.
+    """One training example for each user instead of one for each prefix: all of the history that
+    training may see (`learnable`).
 
     A user with T ≥ 4 items reads v_1 … v_{T-3} (the last `n` of them, if `n` is given) and predicts v_{T-2}; one
     with two items, never ranked, reads one and predicts one.
     """
-    users = np.flatnonzero((data.lengths >= 4) | (data.lengths == 2))
-    end = data.offsets[users + 1] - np.where(data.lengths[users] >= 4, 3, 1)
-    start = data.offsets[users]
+    count = learnable(data)
+    users = np.flatnonzero(count >= 2)
+    start, end = data.offsets[users], data.offsets[users] + count[users] - 1
     return Examples(users, start if n is None else np.maximum(start, end - n), end)
 
 # %% ../nbs/6_how_this_book_works/76_all_prefixes_at_once.ipynb #76next01

@@ -26,7 +26,8 @@ def only(data, users):
     "`data` with the users of these numbers alone, in this order; the items are all kept."
     offsets = np.concatenate([[0], np.cumsum(data.lengths[users])])
     items = np.concatenate([data[u] for u in users])
-    return replace(data, items=items, offsets=offsets, user_ids=[data.user_ids[u] for u in users])
+    cuts = None if data.cuts is None else data.cuts[users]
+    return replace(data, items=items, offsets=offsets, user_ids=[data.user_ids[u] for u in users], cuts=cuts)
 
 def some_of(data, users):
     "`data` with at most `users` of its users that can be ranked, evenly chosen; the items are all kept."

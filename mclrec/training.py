@@ -214,8 +214,10 @@ def fit(model: Recommender, data: Interactions, epochs: int | None = None, seed:
         moves = {key: how[key] for key in UNPLANNED}
         trainer = Trainer(model, data, how["seed"], how["batch_size"], how["lr"], how["lr_aug"], moves)
         best = BestEpoch(how["metric"], model.metric[1])
-        config = {**model_config(model), "fit": how, "data": {"name": data.name, "fingerprint": fingerprint(data)},
+        source = {"name": data.name, "fingerprint": fingerprint(data), "protocol": data.protocol}
+        config = {**model_config(model), "fit": how, "data": source,
                   "versions": {**versions(), "device": model.device.type, "precision": precision, "compile": compile}}
+        if model.grown_from: config["start"] = model.grown_from
         records = open_run(folder, config, trainer, best, resume) if folder else []
         _train(trainer, data, epochs, how["patience"], best, records, folder, progress)
     if trainer.epoch <= model.warm_up:

@@ -244,7 +244,7 @@ def test_evaluate(mclrec, trained, shop):
         text = mclrec("evaluate", folder, shop, *flags)
         assert text.code == 0 and not sentences(text.err)
         first, *table = text.out.splitlines()
-        assert first == f"40 users, {split} items, {printed}:"
+        assert first == f"40 users, {split} items, leave-one-out, {printed}:"
         assert dict(re.findall(r"(\S+@\d+) (\S+)", "\n".join(table))) == {name: f"{result[name]:.4f}" for name in METRICS}
         if split == "test":
             assert "\n".join(table) in done.out

@@ -13,7 +13,7 @@ from torch import nn
 
 from ..augment import choose
 from ..checks import Range
-from ..data import Examples
+from ..data import Examples, learnable
 from ..encoder import gather
 from ..model import EncoderRecommender
 from ..sharing import Causal
@@ -46,7 +46,7 @@ def hide(batch, ratio, last_only, token, generator):
 def windows(data, n):
     """The training part of each history (two items at least) as Cloze sequences of up to `n`, the last item
     of each as target; longer histories in steps of ⌊0.1 n⌋."""
-    left = np.where(data.lengths >= 3, data.lengths - 2, data.lengths)
+    left = learnable(data)
     users = np.flatnonzero(left >= 2)
     step = max(1, n // 10)
     count = 1 + -(-np.maximum(left[users] - n, 0) // step)

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..checks import Range
-from ..data import Examples
+from ..data import Examples, learnable
 from ..model import EncoderRecommender, Recommender
 
 # %% ../../nbs/3_the_field/22_bpr.ipynb #51786222
@@ -48,8 +48,9 @@ def training_part(data):
     """Every action that may be learnt from: its user and its place, each (actions,).
 
     The last two actions of each user are hidden; of a user with fewer than three, who is never ranked, one is hidden.
+    Where the data are cut in time, what lies after the cut is hidden.
     """
-    count = np.where(data.lengths >= 3, data.lengths - 2, data.lengths - 1)
+    count = learnable(data) - (data.lengths < 3 if data.cuts is None else 0)
     users = np.repeat(np.arange(data.n_users), count)
     return users, data.offsets[users] + np.arange(len(users)) - np.repeat(np.cumsum(count) - count, count)
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..checks import InputError, Range
-from ..data import Examples
+from ..data import Examples, learnable
 from ..engine import keep_mask, within
 from ..model import EncoderRecommender, Recommender
 from .bpr import Unseen, UserTable, training_part
@@ -34,9 +34,7 @@ def full_windows(data, L, T):
     A user with fewer than L + T items to learn from gives one window, of what there is before the last T (at least
     one item).
     """
-    m = np.bincount(training_part(data)[0], minlength=data.n_users)
-    # a user with two items, who is never ranked, predicts the second from the first
-    m = np.where(data.lengths == 2, 2, m)
+    m = learnable(data)
     count = np.where(m >= 2, np.maximum(1, m - T - L + 1), 0)
     users = np.repeat(np.arange(data.n_users), count)
     back = np.arange(len(users)) - np.repeat(np.cumsum(count) - count, count)
@@ -107,7 +105,7 @@ class Caser(ConvolutionalNet):
         super().prepare(data)
         if self.settings["drawn"]:
             self.unseen = Unseen(data).to(self.device)
-            left = data.offsets[1:] - np.where(data.lengths >= 3, 2, 0)
+            left = data.offsets[:-1] + learnable(data)
             self.register_buffer("learnt", torch.from_numpy(left).to(self.device), persistent=False)
 
     def examples(self, data):
