@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SEEDS', 'USUAL', 'TOY', 'HOW', 'OWN', 'NOISE', 'FIELD', 'ABLATION', 'META', 'FOUR', 'BATCHES', 'WEIGHTS', 'GROUPS',
-           'BATCH', 'LAMBDA_BETA', 'APART', 'SMALL', 'STEPS', 'X1', 'X2', 'X3', 'FAST', 'REGIMES', 'PAPER', 'NO_R',
-           'NO_W', 'EXPERIMENTS', 'plain_row', 'Plan', 'Run', 'run_of', 'runs_of']
+           'BATCH', 'LAMBDA_BETA', 'APART', 'SMALL', 'STEPS', 'X1', 'X2', 'X3', 'FAST', 'REGIMES', 'NO', 'RECIPE',
+           'PAPER', 'NO_R', 'NO_W', 'EXPERIMENTS', 'plain_row', 'Plan', 'Run', 'run_of', 'runs_of']
 
 # %% ../nbs/6_how_this_book_works/83_what_is_run.ipynb #d77imp
 import hashlib
@@ -95,6 +95,13 @@ REGIMES = {"SASRec":            dict(model="sasrec", preset="swift"),
            "MCLRec":            dict(model="mclrec", tries=2) | FAST,
            "MCLRec, 40 epochs": dict(model="mclrec", tries=2) | FAST | dict(epochs=40)}
 
+# %% ../nbs/6_how_this_book_works/83_what_is_run.ipynb #d77recipe
+NO = {"the graph": dict(graph=0), "the cosine": dict(tau=0.0), "the horizon": dict(horizon=1), "seen items out": dict(seen_out=False)}
+RECIPE = {"the recipe":      dict(model="recipe", tries=44),
+          **{f"without {part}": dict(model="recipe") | less for part, less in NO.items()},
+          "without all four": dict(model="recipe", graph=0, tau=0.0, horizon=1, seen_out=False),
+          "SASRec, swift":    dict(model="sasrec", preset="swift")}
+
 # %% ../nbs/6_how_this_book_works/83_what_is_run.ipynb #d77plan
 class Plan(NamedTuple):
     "A declared experiment: its question, its rows by name, the data sets it is for, and what is not run, with the reason."
@@ -124,6 +131,7 @@ EXPERIMENTS = {
     "batch": Plan("What do small batches cost?", BATCH, ("toy", "sports", "yelp")),
     "lambda_beta": Plan("Which weights are best, and does it matter?", LAMBDA_BETA, PAPER),
     "regimes": Plan("Who is as good in the faster regime?", REGIMES, ("beauty",)),
+    "recipe": Plan("What does each part of our recipe give?", RECIPE, ("beauty", "toys", "sports")),
     "x4": Plan("What do augmenters learn?", {}, ("toy",), {"probes of h and z": "reads vectors during training, which no record keeps"}),
     "x5": Plan("First or second order?", {}, ("toy",), {"the unrolled gradient": "the training loop takes the stopped one",
                                                         "the gradient on another batch": "a stage of the library sees one batch"}),
