@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SEEDS', 'USUAL', 'TOY', 'HOW', 'OWN', 'NOISE', 'FIELD', 'ABLATION', 'META', 'FOUR', 'BATCHES', 'WEIGHTS', 'GROUPS',
-           'BATCH', 'LAMBDA_BETA', 'APART', 'SMALL', 'STEPS', 'X1', 'X2', 'X3', 'FAST', 'REGIMES', 'ENDS', 'PLANS',
-           'PAPER', 'NO_R', 'NO_W', 'EXPERIMENTS', 'plain_row', 'Plan', 'Run', 'run_of', 'runs_of']
+           'BATCH', 'LAMBDA_BETA', 'APART', 'SMALL', 'STEPS', 'X1', 'X2', 'X3', 'FAST', 'REGIMES', 'NO', 'RECIPE',
+           'ENDS', 'PLANS', 'PAPER', 'NO_R', 'NO_W', 'EXPERIMENTS', 'plain_row', 'Plan', 'Run', 'run_of', 'runs_of']
 
 # %% ../nbs/6_how_this_book_works/83_what_is_run.ipynb #d77imp
 import hashlib
@@ -95,6 +95,13 @@ REGIMES = {"SASRec":            dict(model="sasrec", preset="swift"),
            "MCLRec":            dict(model="mclrec", tries=2) | FAST,
            "MCLRec, 40 epochs": dict(model="mclrec", tries=2) | FAST | dict(epochs=40)}
 
+# %% ../nbs/6_how_this_book_works/83_what_is_run.ipynb #d77recipe
+NO = {"the graph": dict(graph=0), "the cosine": dict(tau=0.0), "the horizon": dict(horizon=1), "seen items out": dict(seen_out=False)}
+RECIPE = {"the recipe":      dict(model="recipe", tries=44),
+          **{f"without {part}": dict(model="recipe") | less for part, less in NO.items()},
+          "without all four": dict(model="recipe", graph=0, tau=0.0, horizon=1, seen_out=False),
+          "SASRec, swift":    dict(model="sasrec", preset="swift")}
+
 # %% ../nbs/6_how_this_book_works/83_what_is_run.ipynb #d77ends
 ENDS = {"20 epochs, falling rate":   dict(epochs=20, schedule="linear", warmup_epochs=0.5),
         "20 epochs, same rate":      dict(epochs=20),
@@ -132,6 +139,7 @@ EXPERIMENTS = {
     "lambda_beta": Plan("Which weights are best, and does it matter?", LAMBDA_BETA, PAPER),
     "regimes": Plan("Who is as good in the faster regime?", REGIMES, ("beauty",)),
     "plan": Plan("What does a planned rate buy, against patience?", PLANS, ("toy",)),
+    "recipe": Plan("What does each part of our recipe give?", RECIPE, ("beauty", "toys", "sports")),
     "x4": Plan("What do augmenters learn?", {}, ("toy",), {"probes of h and z": "reads vectors during training, which no record keeps"}),
     "x5": Plan("First or second order?", {}, ("toy",), {"the unrolled gradient": "the training loop takes the stopped one",
                                                         "the gradient on another batch": "a stage of the library sees one batch"}),
