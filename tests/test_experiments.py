@@ -118,6 +118,9 @@ def test_the_printed_table_has_its_cells_and_its_gains():
         for metric, gain in stated[data].items():
             best = max(column[metric] for model, column in columns.items() if model != "mclrec")
             assert round(100 * (columns["mclrec"][metric] / best - 1), 2) == gain
+    ablation = json.loads((RESULTS / "paper.json").read_text())["table4"]
+    for data, rows in ablation.items():
+        assert len(rows) == 5 and rows["(A) MCLRec"] == {metric: printed[data]["mclrec"][metric] for metric in ("HR@20", "NDCG@20")}
     assert printed["sports"]["lma4rec"]["HR@10"] == 0.0439 and printed["yelp"]["mclrec"]["NDCG@20"] == 0.0467
 
 
