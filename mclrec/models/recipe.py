@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..checks import Range
+from ..data import learnable
 from ..engine import keep_mask, starts, within
 from ..model import EncoderRecommender
 from ..sampled import next_item_loss
@@ -21,10 +22,10 @@ def neighbours(data, top, reach=3):
     """Which items stand near an item in the histories that train: neighbours and shares, (n_items + 2, `top`) each, 0 where there is none.
 
     Two different items at most `reach` places apart in one history are neighbours; c_ij counts how often, and c_i is the sum of
-    c_ij over j. Item i keeps the `top` neighbours with the largest c_ij / √(c_i c_j), scaled to sum to 1. The last two items of
-    everybody who is ranked are not looked at.
+    c_ij over j. Item i keeps the `top` neighbours with the largest c_ij / √(c_i c_j), scaled to sum to 1. Only what training may see is
+    looked at (`learnable`).
     """
-    lengths, size = np.where(data.lengths > 2, data.lengths - 2, data.lengths), data.n_items + 2
+    lengths, size = learnable(data), data.n_items + 2
     user = np.repeat(np.arange(len(lengths)), lengths)
     items = data.items[np.arange(len(user)) + np.repeat(data.offsets[:-1] - (np.cumsum(lengths) - lengths), lengths)].astype(np.int64)
     near = [(items[:-k][same], items[k:][same]) for k in range(1, reach + 1) for same in [user[:-k] == user[k:]]]
