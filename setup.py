@@ -36,6 +36,8 @@ setup(
         "book": cfg["book_requirements"].split(),  # the web book alone, from what is stored: .ci/book.py --as-stored
         "parquet": cfg["parquet_requirements"].split(),
         "experiments": cfg["experiments_requirements"].split(),
+        "onnx": cfg["onnx_requirements"].split(),    # `mclrec export`
+        "serve": cfg["serve_requirements"].split(),  # `python -m mclrec.service`
     },
     entry_points={
         "console_scripts": cfg["console_scripts"].split(),

@@ -16,7 +16,8 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 # %% ../nbs/5_in_practice/54_the_library.ipynb #c5644821
 _WHERE = {"load": "loading", "download": "download", "toy": "toy", "Interactions": "data", "InputError": "checks",
           "MCLRec": "meta", "SASRec": "models.sasrec", "Popularity": "model", "fit": "training", "grown": "growing", "prepare": "big",
-          "evaluate": "model", "recommend": "model", "recommend_all": "model", "save": "runs", "load_run": "runs", "load_official": "runs"}
+          "evaluate": "model", "recommend": "model", "recommend_all": "model", "vectors": "space", "similar": "space",
+          "save": "runs", "load_run": "runs", "load_official": "runs"}
 __all__ = [*_WHERE]
 
 def __getattr__(name):

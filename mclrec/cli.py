@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['DATA', 'HOW', 'FOR_TOY', 'columns', 'setting', 'add_data', 'add_training', 'add_asked', 'add_experiment',
-           'run_experiments', 'parser', 'load_data', 'json_text', 'print_result', 'show_data', 'metrics_table',
-           'show_models', 'protocol_of', 'split_settings', 'check_early', 'check_who', 'new_folder', 'train_model',
-           'load_start', 'evaluate_run', 'history_of', 'recommend_items', 'recommend_to_all', 'import_official',
-           'prepare_log', 'download_file', 'main', 'run_command', 'run_checked', 'flush_stdout', 'report',
-           'report_error']
+           'run_experiments', 'add_export', 'add_serve', 'serve_run', 'export_run', 'parser', 'load_data', 'json_text',
+           'print_result', 'show_data', 'metrics_table', 'show_models', 'protocol_of', 'split_settings', 'check_early',
+           'check_who', 'new_folder', 'train_model', 'load_start', 'evaluate_run', 'history_of', 'recommend_items',
+           'recommend_to_all', 'import_official', 'prepare_log', 'download_file', 'main', 'run_command', 'run_checked',
+           'flush_stdout', 'report', 'report_error']
 
 # %% ../nbs/5_in_practice/53_command_line.ipynb #6025ec2c
 import argparse
@@ -99,6 +99,35 @@ def run_experiments(args):
     if not args.list: run_experiment(args.name, args.data, args.seeds, jobs, args.out, args.backend)
     print(list_experiment(args.name, args.data, args.seeds, args.out))
 
+# %% ../nbs/5_in_practice/53_command_line.ipynb #53expor1
+def add_export(commands):
+    "The command `mclrec export`, which needs no data."
+    what = "write a trained model as a file that needs no PyTorch"
+    p = commands.add_parser("export", help=what, description=what)
+    p.set_defaults(run=export_run)
+    p.add_argument("folder", metavar="RUN", help="the folder of a run")
+    p.add_argument("--onnx", metavar="FILE", required=True, help="the file to write, something.onnx; what is there is replaced")
+
+def add_serve(commands):
+    "The command `mclrec serve`, which needs no data."
+    what = "answer over HTTP with a trained model or an exported file, with a page to try it"
+    p = commands.add_parser("serve", help=what, description=what)
+    p.set_defaults(run=serve_run)
+    p.add_argument("served", metavar="RUN", help="the folder of a run, or a file that mclrec export wrote")
+    p.add_argument("--port", type=int, default=8000, metavar="N", help="where to listen (default 8000; 0: any that is free)")
+    p.add_argument("--host", default="127.0.0.1", metavar="NAME", help="for whom (default this machine alone)")
+
+def serve_run(args):
+    from mclrec.service import serve
+    serve(args.served, args.host, args.port)
+
+def export_run(args):
+    from mclrec.export import to_onnx
+    from mclrec.runs import load_run
+    model = load_run(args.folder)
+    to_onnx(model, args.onnx)
+    report(f"{args.onnx}: {model.name} with {model.n_items} items, compared with the run")
+
 # %% ../nbs/5_in_practice/53_command_line.ipynb #1b98d18a
 def parser():
     "The command line of mclrec."
@@ -134,6 +163,8 @@ def parser():
     command("download", download_file, "fetch a data set of the paper", name, json=False)
     command("models", show_models, "the models, their presets and settings")
     add_experiment(commands)
+    add_export(commands)
+    add_serve(commands)
     main.set_defaults(run=None, commands=list(commands.choices))
     return main
 
