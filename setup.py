@@ -36,6 +36,7 @@ setup(
         "book": cfg["book_requirements"].split(),  # the web book alone, from what is stored: .ci/book.py --as-stored
         "parquet": cfg["parquet_requirements"].split(),
         "experiments": cfg["experiments_requirements"].split(),
+        "tune": cfg["tune_requirements"].split(),
     },
     entry_points={
         "console_scripts": cfg["console_scripts"].split(),
