@@ -38,6 +38,7 @@ setup(
         "experiments": cfg["experiments_requirements"].split(),
         "onnx": cfg["onnx_requirements"].split(),    # `mclrec export`
         "serve": cfg["serve_requirements"].split(),  # `python -m mclrec.service`
+        "tune": cfg["tune_requirements"].split(),
     },
     entry_points={
         "console_scripts": cfg["console_scripts"].split(),

@@ -161,6 +161,10 @@ def _check_same(folder, kept, config, defaults):
         if differs:
             what = _difference(part, before, config.get(part))
             raise InputError(f"{folder}: was run with another {what}; only epochs may change when a run is resumed.")
+    before, now = (of.get("versions", {}).get("processes", 1) for of in (kept, config))
+    if before != now:
+        processes = f"{before} of the processes that share each batch, not {now}"
+        raise InputError(f"{folder}: was begun with {processes}; start as many to resume it.")
 
 def _difference(part, kept, asked):
     "The first thing in which two parts of a config differ, in words."

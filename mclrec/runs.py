@@ -92,7 +92,7 @@ def versions() -> dict:
 
 # %% ../nbs/5_in_practice/52_runs.ipynb #15304dcb
 CONFIG = {"model": TEXT, "n_items": whole(1, 2**31 - 3), "preset": TEXT, "seed": whole(0, 2**63 - 1), "settings": OBJECT,
-          "start?": OBJECT, "fit?": OBJECT, "data?": OBJECT, "versions?": OBJECT, "checksums?": OBJECT}
+          "start?": OBJECT, "fit?": OBJECT, "data?": OBJECT, "versions?": OBJECT, "tuned?": OBJECT, "checksums?": OBJECT}
 _POSITIVE = (lambda x: isinstance(x, (int, float)) and not isinstance(x, bool) and 0 < x < math.inf), "a number above 0"
 _NOT_NEGATIVE = (lambda x: x == 0 or _POSITIVE[0](x)), "a number, 0 or more"
 _SHA256 = (lambda x: isinstance(x, str) and re.fullmatch("[0-9a-f]{64}", x)), "a sha256"

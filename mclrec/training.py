@@ -19,6 +19,7 @@ from tqdm.auto import tqdm
 
 from .checks import InputError, OneOf, Range, check_data, check_number, check_seed
 from .data import Interactions, held_out
+from .distributed import begin, evaluate_together, from_first, here, shared_out
 from .encoder import gather
 from .model import Recommender, evaluate, logger
 from .resume import UNPLANNED, check_folder, close_epoch, open_run, planned_before
@@ -155,7 +156,7 @@ def one_epoch(trainer, data, bar=None, tell=None):
         if tell is not None: tell(means.batches)
     if not on_cpu: check_finite({"epoch": [means.values()]}, number, means.batches)
     trained = time.perf_counter()
-    valid = evaluate(trainer.model, data, "valid")
+    valid = (evaluate if here().size == 1 else evaluate_together)(trainer.model, data, "valid")
     seconds = dict(seconds=round(time.perf_counter() - begun, 3), seconds_training=round(trained - begun, 3))
     return {"epoch": number, **means.values(), "valid": valid, **seconds}
 
@@ -187,7 +188,7 @@ def fit(model: Recommender, data: Interactions, epochs: int | None = None, seed:
         lr: float | None = None, lr_aug: float | None = None, metric: str | None = None, patience: int | None = None,
         out: str | Path | None = None, resume: bool = False, progress: bool = True,
         schedule: str | None = None, planned: int | None = None, warmup_epochs: float | None = None,
-        precision: str = "highest", compile: bool = False) -> list[dict]:
+        precision: str = "highest", compile: bool = False, on_epoch=None, tuned: dict | None = None) -> list[dict]:
     """Train `model` on `data` and leave it with the weights of its best epoch. Returns a record (a dict) per epoch.
 
     `epochs`: at most so many times through all training examples (100), `batch_size` of them a step (256). `lr`, `lr_aug`: the
@@ -197,7 +198,8 @@ def fit(model: Recommender, data: Interactions, epochs: int | None = None, seed:
     `rate_factor`. Where the preset of the model says otherwise (`TRAINING`), its values hold and not those in brackets.
     `out`: a new folder to keep the run in; `resume` continues the run there, and gives what an uninterrupted one
     would have given. `progress`: show a bar. `precision` (highest, high, medium) and `compile` are those of
-    `torch_switches`; results then agree to rounding only.
+    `torch_switches`; results then agree to rounding only. `on_epoch` gets the record of each epoch once it is kept. `tuned`: what
+    the config shall say of the search behind the settings. Processes that torch.distributed has joined share each batch.
 
     A record has `epoch` (from 1), the mean of each term of the losses by name, `valid` (the nine metrics by name),
     `seconds` and, of these, `seconds_training`. Raises `InputError` for bad arguments, data that cannot be trained
@@ -208,35 +210,41 @@ def fit(model: Recommender, data: Interactions, epochs: int | None = None, seed:
     given = dict(epochs=epochs, batch_size=batch_size, lr=lr, lr_aug=lr_aug, metric=metric, patience=patience,
                  schedule=schedule, planned=planned or (planned_before(folder) if resume else None), warmup_epochs=warmup_epochs)
     epochs, how = check_fit(*fit_arguments(model, seed, given), precision)
-    if folder: check_folder(folder, resume)
+    if folder: from_first(check_folder, folder, resume)
     held_out(data, "valid")                  # before anything is written: somebody must be there to rank
     with _ordinary_torch(), torch_switches(model, precision, compile):
         moves = {key: how[key] for key in UNPLANNED}
         trainer = Trainer(model, data, how["seed"], how["batch_size"], how["lr"], how["lr_aug"], moves)
         best = BestEpoch(how["metric"], model.metric[1])
-        source = {"name": data.name, "fingerprint": fingerprint(data), "protocol": data.protocol}
-        config = {**model_config(model), "fit": how, "data": source,
-                  "versions": {**versions(), "device": model.device.type, "precision": precision, "compile": compile}}
-        if model.grown_from: config["start"] = model.grown_from
-        records = open_run(folder, config, trainer, best, resume) if folder else []
-        _train(trainer, data, epochs, how["patience"], best, records, folder, progress)
+        config = _config(model, data, how, precision, compile, tuned)
+        records = begin(lambda: open_run(folder, config, trainer, best, resume) if folder else [], trainer, best, config)
+        with shared_out(trainer): _train(trainer, data, epochs, how["patience"], best, records, folder, progress, on_epoch)
     if trainer.epoch <= model.warm_up:
         logger.warning("%s: all %d epochs belong to its warm-up of %d; train longer, or shorten it, before you "
                        "judge it.", model.name, trainer.epoch, model.warm_up)
     return records
 
 # %% ../nbs/2_the_method/11_training.ipynb #5507f50c
-def _train(trainer, data, epochs, patience, best, records, folder, progress):
+def _config(model, data, how, precision, compile, tuned):
+    "What a run is: its model, the arguments of `fit`, its data, and what its numbers may depend on."
+    depends = {**versions(), "device": model.device.type, "precision": precision, "compile": compile}
+    if here().size > 1: depends["processes"] = here().size
+    source = {"name": data.name, "fingerprint": fingerprint(data), "protocol": data.protocol}
+    came = {"start": model.grown_from} if model.grown_from else {}
+    return {**model_config(model), **came, "fit": how, "data": source, "versions": depends, **({"tuned": tuned} if tuned else {})}
+
+def _train(trainer, data, epochs, patience, best, records, folder, progress, on_epoch):
     "The epochs of `fit`: fills `records`, keeps them and the best weights in `folder`, gives the model its best."
-    model, epochs = trainer.model, epochs if trainer.learns else 1
+    model, epochs, first = trainer.model, epochs if trainer.learns else 1, here().rank == 0
     forecast = _Forecast(trainer, epochs)
     try:
         while trainer.epoch < epochs and best.waited <= patience:
-            with _progress_bar(trainer, epochs, best, progress) as bar:
+            with _progress_bar(trainer, epochs, best, progress and first) as bar:
                 records.append(one_epoch(trainer, data, bar, forecast.after_batch))
             if trainer.epoch < epochs: forecast.say(records[-1]["seconds"])
             better = trainer.epoch <= model.warm_up or best.update(records[-1], model)
-            if folder: close_epoch(folder, records, trainer, best, better)
+            if folder and first: close_epoch(folder, records, trainer, best, better)
+            if on_epoch and first: on_epoch(records[-1])
     except _NotFinite as e:
         kept = f"the last good epoch is kept in {folder}" if folder else "the model keeps its best weights"
         raise InputError(f"{e}; {kept if records else 'no epoch was finished'}. "

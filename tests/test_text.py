@@ -23,6 +23,7 @@ FIELD = set("""
     True False None python3 pip git make Shift Enter user item time timestamp rating
     nbdev nbdev_test nbdev_clean nbdev_prepare nbdev_docs jupyter lab export default_exp slow hide echo tag Eq check control Algorithm
     MASK NA NaN NaT NULL user_id token equal inf nan PATH
+    torchrun logdir nnodes rdzv
     metadata source_hidden jupyter ipynb csv tsv txt inter parquet json gz npz pth safetensors
 """.split())
 
