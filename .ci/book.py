@@ -129,6 +129,11 @@ def markdown(page):
 KEPT = re.compile(r"```.*?```|`[^`\n]*`|\$\$.*?\$\$|\$[^$\n]*\$|!?\[[^\]]*\]\([^)]*\)|^#[^\n]*$|<[^>]*>", re.S | re.M)
 
 
+# What waits for a guess is folded; book.js opens it when an answer above it is unfolded.
+WAITS = re.compile(r"^\w+\.opens\(", re.M)
+SHUT = '<details class="mclrec-opened"><summary>Guess first, above. Then open this.</summary>{}</details>'
+
+
 class Page:
     "One notebook on its way to a page: `made` is the notebook that Sphinx reads, `figures` the data of what it shows."
 
@@ -154,7 +159,8 @@ class Page:
             data = out.get("data", {})
             if PLOTLY in data:
                 recorded = self.frames.get(cell["id"], [])
-                data = {"text/html": self.figure(f"{cell['id']}-{count}", data, recorded[count] if count < len(recorded) else None)}
+                shown = self.figure(f"{cell['id']}-{count}", data, recorded[count] if count < len(recorded) else None)
+                data = {"text/html": SHUT.format(shown) if WAITS.search(text) else shown}
                 count += 1
             elif "image/svg+xml" in data:
                 data = {"text/html": drawing("".join(data["image/svg+xml"]))}

@@ -20,6 +20,7 @@ FURTHER_DOWN = " Solutions are folded further down."
 FOR_THE_TEACHER = {"solution", "mistake", "instructor", "notes"}
 HEAD = re.compile(r"^\*\*(\d)\. ([^*\n]+)\*\* \*\((\w+), (★☆☆|★★☆|★★★), (\d+) minutes\)\*", re.M)
 GUESS = re.compile(r'^(?:\w+ = )?guess\("([^"]+)"(, again=True)?\)', re.M)
+OPENS = re.compile(r"^\w+\.opens\(", re.M)
 MADE = ".made.json"  # the hash of each notebook as it was made
 
 
@@ -51,7 +52,7 @@ def student(notebook):
             cell["source"] = source(cell).replace(FURTHER_DOWN, "").splitlines(keepends=True)
         else:
             asked = asked or bool(GUESS.search(source(cell)))
-            if (asked and not GUESS.search(source(cell))) or "exercise" in tags(cell):
+            if (asked and not GUESS.search(source(cell))) or OPENS.search(source(cell)) or "exercise" in tags(cell):
                 cell["outputs"] = []
         cells.append(cell)
     return cells

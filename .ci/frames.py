@@ -23,6 +23,8 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 from outputs import code_hash, four_digits, unpacked
 
+EXERCISES = {"exercise", "solution", "mistake"}  # cells that draw nothing
+
 root = Path(__file__).resolve().parents[1]
 folder = root / "web" / "frames"
 FRAMES = "application/vnd.mclrec.frames+json"
@@ -150,6 +152,7 @@ def watch(place):
 
     def format_(shown, *args, **how):
         data, more = usual(shown, *args, **how)
+        shown = shown.thing if type(shown).__name__ == "Opened" else shown  # what waits for a guess
         taken = records.get(type(shown).__name__, lambda shown: None)(shown) if data else None
         if taken:
             path = Path(place) / f"{len(os.listdir(place))}.json"
@@ -278,7 +281,7 @@ def record(path):
                 cells[cell["id"]] = [json.loads((Path(place) / name).read_text(encoding="utf-8")) for name in names]
     found = [one for shown in cells.values() for one in shown]
     seconds = [one.pop("seconds") for one in found]
-    write(path, {"of": code_hash(source), "cells": cells})
+    write(path, {"of": drawing_hash(source), "cells": cells})
     return [f"    {' × '.join(str(len(c['values'])) for c in one['controls'])} = {len(one['roots'])} points, {took:.0f} s"
             f"{'; thinned: ' + str(one['coarser']) if one['coarser'] else ''}  {one['caption'][:60]}" for one, took in zip(found, seconds)]
 
@@ -307,10 +310,15 @@ def needed(path):
     return any(MOVES.search(text) or "@play.section" in text for text in code)
 
 
+def drawing_hash(notebook):
+    "The `code_hash` of a notebook without its exercises."
+    return code_hash({"cells": [c for c in notebook["cells"] if not EXERCISES & set(c["metadata"].get("tags", []))]})
+
+
 def stale(path):
-    "Whether a chapter's frames came from other code than it has, or are missing."
-    found = read(path)
-    return found is None or found["of"] != code_hash(json.loads(path.read_text(encoding="utf-8")))
+    "Whether a chapter's frames came from other code than it has, exercises apart, or are missing."
+    found, notebook = read(path), json.loads(path.read_text(encoding="utf-8"))
+    return found is None or found["of"] not in (drawing_hash(notebook), code_hash(notebook))
 
 
 def attempt(path):

@@ -111,3 +111,20 @@ QUESTIONS |= {
          "nothing": "Sizes and distances between groups are the map's own. Measure in the space itself.",
          "it has twice as many people": "The number of points can be counted; the room they are given says nothing of it."},
         "13_views.ipynb, t-SNE in short")}
+
+# %% ../nbs/6_how_this_book_works/81_questions.ipynb #81qu0018
+QUESTIONS |= {
+    "two views more": Question(
+        "A contrast encodes two views of each history besides the history itself. How many of SASRec's batches does one of CL4SRec "
+        "cost?", "less than two",
+        {"hardly more than one": "The encoder does read three times as much, and two views are compared with all others.",
+         "less than two": "Encoding is not all of a batch: the softmax over the items and the step over their table are paid once.",
+         "about three": "Three times as much goes through the encoder, and only through it. The rest of the batch is paid once."},
+        "20_the_field.ipynb, The one protocol"),
+    "seen pairs": Question(
+        "Of how many people do the last item and the test item make a pair that training has seen, one right after the "
+        "other?", "about half",
+        {"about one in ten": "With pairs drawn blindly it would be less than that. But people repeat what others have done.",
+         "about half": "So a chain that counts has nothing to say about the truth of the other half.",
+         "nearly all": "Most of the 90,000 possible pairs never occur in training, sensible ones among them."},
+        "33_fmc.ipynb, Counting what follows what")}

@@ -235,8 +235,10 @@ class Opened:
 
     def _repr_mimebundle_(self, include=None, exclude=None):
         own = getattr(self.thing, "_repr_mimebundle_", None)
-        still = own() if own else {"text/plain": str(self.thing), "text/html": f"<pre>{escape(str(self.thing))}</pre>"}
+        still = {"text/plain": "", **own()} if own else {"text/plain": str(self.thing), "text/html": _SHUT.format(escape(str(self.thing)))}
         return _with_widget(lambda: _opened_box(self.guess, self.thing), still)
+
+_SHUT = '<details class="mclrec-opened"><summary>Guess first, above. Then open this.</summary><pre>{}</pre></details>'
 
 def _opened_box(guess, thing):
     "The widget that shows `thing` as soon as the guess is made."

@@ -117,7 +117,9 @@ def test_without_widgets_a_guess_is_a_page(monkeypatch):
     without = asked._repr_mimebundle_()
     assert set(without) == {"text/html", "text/plain"} and set(with_them) > set(without)
     assert without["text/html"].count("<details") == len(QUESTIONS["tail"].replies)
-    assert asked.opens("a thing")._repr_mimebundle_() == {"text/plain": "a thing", "text/html": "<pre>a thing</pre>"}
+    bundle = asked.opens("a <thing>")._repr_mimebundle_()
+    assert bundle["text/plain"] == "a <thing>" and "<pre>a &lt;thing&gt;</pre></details>" in bundle["text/html"]
+    assert bundle["text/html"].startswith("<details") and " open" not in bundle["text/html"].split(">")[0], "folded until somebody opens it"
 
 
 def test_a_figure_opens_after_the_guess():
@@ -136,6 +138,19 @@ def test_a_figure_opens_after_the_guess():
     assert box.children[0] is not figure.box
     asked.choose("about 10 %")
     assert box.children == (figure.box,)
+
+
+def test_a_plain_figure_waits_too():
+    import plotly.graph_objects as go
+
+    from mclrec.teach import _opened_box
+    asked, figure = guess("tail"), go.Figure(go.Bar(y=[1, 2]))
+    bundle = asked.opens(figure)._repr_mimebundle_()
+    assert "text/plain" in bundle and "Figure" not in bundle["text/plain"]
+    box = _opened_box(asked, figure)
+    assert "Guess first" in box.children[0].value
+    asked.choose("about 10 %")
+    assert [out["output_type"] for out in box.children[0].outputs] == ["display_data"]
 
 
 def test_the_room_says_which_file_is_damaged(tmp_path):

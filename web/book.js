@@ -259,8 +259,22 @@ function follow(address) {
     const value = control.values ? control.values.indexOf(text) : Number(text);
     if (value >= 0 || (control.kind === "range" && value >= control.min && value <= control.max)) values[name] = value;
   }
+  const shut = figure.place.closest("details.mclrec-opened");
+  if (shut) shut.open = true;
   figure.place.scrollIntoView();
   figure.set(values, false);
 }
 
 addEventListener("hashchange", () => follow(location.hash));
+
+// ---- a guess: whoever unfolds an answer has chosen, and what waits for that opens, down to the next question
+
+document.addEventListener("toggle", ({ target }) => {
+  const guess = target.open && target.closest(".mclrec-guess");
+  if (!guess) return;
+  const all = [...document.querySelectorAll(".mclrec-guess, .mclrec-opened")], after = all.slice(all.indexOf(guess) + 1);
+  for (const one of after) {
+    if (one.matches(".mclrec-guess")) break;
+    one.open = true;
+  }
+}, { capture: true });

@@ -168,6 +168,12 @@ class Notebook:
             code,
         )
 
+    def guess(self):
+        "Answer every question of the page, the first answer of each, so that what waits for it opens."
+        for box in self.page.locator(".mclrec-guess:has(.widget-button:not([disabled]))").all():
+            box.locator(".widget-button").first.click()
+        self.settle()
+
     def explorables(self):
         "The names of the controls of each explorable on the page, once all its figures are drawn."
         self.page.wait_for_function("""[...document.querySelectorAll('.mclrec-explorable')].every(box => box.querySelector('.js-plotly-plot .main-svg'))""")

@@ -14,6 +14,7 @@ def test_runs_and_every_control_changes_its_figure(open_notebook, path):
     notebook = open_notebook(path)
     notebook.run_all()
     assert notebook.faults() == []
+    notebook.guess()
     unmoved = [
         (n, control)
         for n, controls in enumerate(notebook.explorables())

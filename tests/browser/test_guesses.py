@@ -1,5 +1,6 @@
 """A guess as a reader makes it: a click is answered and kept; on a page without a kernel each answer unfolds."""
 import json
+import re
 
 from mclrec.questions import QUESTIONS
 from mclrec.teach import folded
@@ -14,11 +15,16 @@ def test_a_click_is_answered_and_kept(open_notebook):
     question = QUESTIONS["tail"]
     wrong = next(answer for answer in question.replies if answer != question.right)
     assert question.text in box.inner_text() and question.replies[wrong] not in box.inner_text()
+    waiting, figures = notebook.page.get_by_text("Guess first, above: then this opens."), len(notebook.explorables())
+    shut = waiting.count()
+    assert shut >= 3
     box.get_by_role("button", name="fairly sure").click()
     box.get_by_role("button", name=wrong).click()
     box.get_by_text(question.replies[wrong]).wait_for(timeout=10_000)
     assert box.get_by_role("button", name=question.right).is_disabled()
     notebook.settle()
+    notebook.page.get_by_text(re.compile(r"the top tenth has \d")).wait_for(timeout=10_000)
+    assert len(notebook.explorables()) == figures + 1 and waiting.count() == shut - 2, "the figure and its numbers, and nothing else"
     assert json.loads(kept.read_text())["guesses"]["tail"]["first"] == {"answer": wrong, "sure": "fairly sure"}
     assert "0 of 1 right" in notebook.kernel("from mclrec.teach import guesses; print(guesses())")
 

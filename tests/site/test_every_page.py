@@ -12,7 +12,7 @@ from urllib.parse import unquote
 import frames
 import pytest
 from outputs import PLOTLY
-from visit import SHOWN, controls, draw_all, move, visiting
+from visit import READY, SHOWN, controls, draw_all, move, visiting
 
 ROOT = Path(__file__).resolve().parents[2]
 SITE = Path(os.environ["MCLREC_SITE"]).resolve()
@@ -35,6 +35,18 @@ def test_every_control_moves_its_figure(page, name):
         draw_all(page)
         unmoved = [(figure, control) for figure, names in controls(page) for control in names if not move(page, figure, control)]
         assert unmoved == []
+        assert faults == []
+
+
+def test_what_waits_for_a_guess_opens_with_it(page):
+    with visiting(page, (SITE / "1_the_problem/01_data.html").as_uri()) as faults:
+        page.wait_for_function(READY)
+        opened = "[...document.querySelectorAll('details.mclrec-opened')].map(one => one.open)"
+        figure = page.locator("details.mclrec-opened .mclrec-figure")
+        assert page.evaluate(opened) == [False, False, False] and not figure.is_visible()
+        page.locator(".mclrec-guess summary").first.click()
+        figure.locator(".main-svg").first.wait_for()
+        assert page.evaluate(opened) == [True, True, False], "its figure and its numbers; not what the next question asks"
         assert faults == []
 
 

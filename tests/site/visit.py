@@ -26,8 +26,9 @@ def visiting(page, address):
 
 
 def draw_all(page):
-    "Every figure drawn, those out of sight too."
+    "Every figure drawn, those out of sight too, and those that wait for a guess."
     page.wait_for_function(READY)
+    page.evaluate("for (const shut of document.querySelectorAll('details.mclrec-opened')) shut.open = true")
     page.evaluate("for (const figure of Object.values(mclrec.figures)) figure.draw()")
 
 
