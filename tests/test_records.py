@@ -6,17 +6,19 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
-from mclrec.data import InputError
+from mclrec.data import InputError, from_rows
 from mclrec.evidence import Interval, interval, read_experiment, t_quantile
 from mclrec.meta import MCLRec
+from mclrec.people import gains, unpack
 from mclrec.runs import fingerprint, model_class
 from mclrec.toy import toy
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results"
-SCRIPTS = ["switches", "what_r_does", "r_added", "two_steps"]
-SEEDS = {"switches": 5, "what_r_does": 6, "r_added": 5, "two_steps": 5}
+SCRIPTS = ["switches", "what_r_does", "r_added", "two_steps", "augmenters", "robustness", "second_order"]
+SEEDS = {"switches": 5, "what_r_does": 6, "r_added": 5, "two_steps": 5, "augmenters": 1, "robustness": 3, "second_order": 1}
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +27,12 @@ def scripts():
     sys.path.insert(0, str(ROOT / "benchmarks"))
     try: yield {name: importlib.import_module(name) for name in SCRIPTS}
     finally: sys.path.remove(str(ROOT / "benchmarks"))
+
+
+def toy_of(items):
+    "Data with so many items, each person walking along them."
+    users, taken = zip(*((u, (u * 3 + k) % items) for u in range(items) for k in range(6)))
+    return from_rows(list(users), list(taken), core=0)
 
 
 def rows_of(name):
@@ -49,7 +57,7 @@ def test_a_record_says_what_it_was_made_of(name):
     assert head["revision"] and {"torch", "numpy", "python", "threads"} <= head["versions"].keys() and "ties against" in head["protocol"]
 
 
-@pytest.mark.parametrize("name", ["switches", "r_added", "two_steps"])
+@pytest.mark.parametrize("name", ["switches", "r_added", "two_steps", "augmenters", "second_order"])
 def test_numbers_of_a_row_can_be_of_one_ranking(name):
     for _, _, row in rows_of(name):
         assert row["test"].keys() == {"seen_in", "seen_out"} and row["seconds"] > 0
@@ -58,6 +66,42 @@ def test_numbers_of_a_row_can_be_of_one_ranking(name):
             assert abs(test["HR@10"] * 1000 - round(test["HR@10"] * 1000)) < 1e-6                     # hits among a thousand people
         assert 1 <= row["best_epoch"] <= len(row["valid"])
         assert math.isclose(max(row["valid"]), row["valid"][row["best_epoch"] - 1], abs_tol=1e-4)     # MCLRec's is rounded to four decimals
+
+
+@pytest.mark.parametrize("name", ["augmenters", "robustness", "second_order"])
+def test_a_row_says_what_its_ranks_say(name):
+    for _, _, row in rows_of(name):
+        kept = row["ranks"]["test"] if isinstance(row["ranks"], dict) else row["ranks"]
+        for of, test in zip(unpack(kept, row.get("people", 1000)), row["test"].values()):
+            assert all(abs(gains(of, metric).mean() - value) < 6e-6 for metric, value in test.items())      # written to five decimals
+
+
+def test_an_unrolled_gradient_is_that_of_the_step(scripts):
+    "Against finite differences of θ′(φ) in float64: L_1 after a plain step, no dropout."
+    second = scripts["second_order"]
+    model = MCLRec(20, "official", 3, d=8, layers=1, n=5, dropout=0.0, attention_dropout=0.0, lam=.1, beta=.5).double()
+    trainer = second.Unrolled(model, toy_of(20), 3, "unrolled", batch_size=8)
+    batch, targets = trainer.another(8)
+    views = model.shared_inputs(batch, targets)
+    before = {name: p.detach().clone().requires_grad_() for name, p in model.encoder.named_parameters()}
+    def step(): return torch.autograd.grad(trainer.L0(before, views), list(before.values()), create_graph=True)
+    gradient = step()
+    theta = trainer.after(before, gradient, [-.05 * g.detach() for g in gradient])
+    exact = torch.autograd.grad(trainer.L1(*trainer.encode(theta, views.augmented).chunk(2)), trainer.phi)[0]
+    def at(shift):
+        with torch.no_grad(): trainer.phi[0].view(-1)[0] += shift
+        moved = {name: p.detach() - .05 * g.detach() for (name, p), g in zip(before.items(), step())}
+        with torch.no_grad(): trainer.phi[0].view(-1)[0] -= shift
+        return moved
+    eps = 1e-5
+    values = []
+    for shift in (eps, -eps):
+        moved = at(shift)
+        with torch.no_grad():
+            trainer.phi[0].view(-1)[0] += shift
+            values.append(trainer.L1(*trainer.encode(moved, views.augmented).chunk(2)).item())
+            trainer.phi[0].view(-1)[0] -= shift
+    assert math.isclose(exact.view(-1)[0].item(), (values[0] - values[1]) / 2 / eps, rel_tol=1e-4, abs_tol=1e-9)
 
 
 def test_the_switches_are_those_between_the_presets():
