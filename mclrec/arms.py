@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SEEDS', 'USUAL', 'TOY', 'HOW', 'OWN', 'NOISE', 'FIELD', 'ABLATION', 'META', 'FOUR', 'BATCHES', 'WEIGHTS', 'GROUPS',
            'BATCH', 'LAMBDA_BETA', 'APART', 'SMALL', 'STEPS', 'X1', 'X2', 'X3', 'FAST', 'REGIMES', 'ENDS', 'PLANS',
-           'PAPER', 'NO_R', 'NO_W', 'EXPERIMENTS', 'plain_row', 'Plan', 'Run', 'run_of', 'runs_of']
+           'NO', 'RECIPE', 'PAPER', 'NO_R', 'NO_W', 'EXPERIMENTS', 'plain_row', 'Plan', 'Run', 'run_of', 'runs_of']
 
 # %% ../nbs/6_how_this_book_works/83_what_is_run.ipynb #d77imp
 import hashlib
@@ -102,6 +102,13 @@ ENDS = {"20 epochs, falling rate":   dict(epochs=20, schedule="linear", warmup_e
 PLANS = {f"{name}, rate × {rate:g}": dict(model="sasrec", regime="users", rate=rate, tries=3) | ENDS[name]
          for name, rate in product(ENDS, (0.5, 1, 2))}
 
+# %% ../nbs/6_how_this_book_works/83_what_is_run.ipynb #d77recipe
+NO = {"the graph": dict(graph=0), "the cosine": dict(tau=0.0), "the horizon": dict(horizon=1), "seen items out": dict(seen_out=False)}
+RECIPE = {"the recipe":      dict(model="recipe", tries=44),
+          **{f"without {part}": dict(model="recipe") | less for part, less in NO.items()},
+          "without all four": dict(model="recipe", graph=0, tau=0.0, horizon=1, seen_out=False),
+          "SASRec, swift":    dict(model="sasrec", preset="swift")}
+
 # %% ../nbs/6_how_this_book_works/83_what_is_run.ipynb #d77plan
 class Plan(NamedTuple):
     "A declared experiment: its question, its rows by name, the data sets it is for, and what is not run, with the reason."
@@ -131,6 +138,7 @@ EXPERIMENTS = {
     "batch": Plan("What do small batches cost?", BATCH, ("toy", "sports", "yelp")),
     "lambda_beta": Plan("Which weights are best, and does it matter?", LAMBDA_BETA, PAPER),
     "regimes": Plan("Who is as good in the faster regime?", REGIMES, ("beauty",)),
+    "recipe": Plan("What does each part of our recipe give?", RECIPE, ("beauty", "toys", "sports")),
     "plan": Plan("What does a planned rate buy, against patience?", PLANS, ("toy", "beauty")),
     "x4": Plan("What do augmenters learn?", {}, ("toy",), {"probes of h and z": "reads vectors during training, which no record keeps"}),
     "x5": Plan("First or second order?", {}, ("toy",), {"the unrolled gradient": "the training loop takes the stopped one",

@@ -26,6 +26,7 @@ MODELS = {"mclrec": "mclrec.meta:MCLRec",
           "lma4rec": "mclrec.models.lma4rec:LMA4Rec",
           "iclrec": "mclrec.models.iclrec:ICLRec",
           "srma": "mclrec.models.srma:SRMA",
+          "recipe": "mclrec.models.recipe:Recipe",
           }
 
 def model_class(name: str) -> type:

@@ -17,10 +17,10 @@ class FusedSampledCrossEntropy(torch.autograd.Function):
     """The mean of log Ẑ - Σ_j weight_j s_j over a batch, with its gradients.
 
     `h` (B, d), all candidates `W` (C, d), `g` (B, k) the rows of `W` that are right, `weight` (B, k) what each is worth: a
-    row sums to 1, 0 where there is none. `drawn` (K,): different rows of `W`.
+    row sums to 1, 0 where there is none. `drawn` (K,): different rows of `W`. `out`: (rows of `h`, rows of `W`) that do not count.
     """
     @staticmethod
-    def forward(ctx, h, W, g, weight, drawn):
+    def forward(ctx, h, W, g, weight, drawn, out=None):
         B, real, some, own = len(h), weight > 0, W[drawn], W[g]
         right = (h[:, None] * own).sum(2)
         S = (some @ h.T).add_(math.log(len(W) / len(drawn)))                         # (K, B)
@@ -29,6 +29,9 @@ class FusedSampledCrossEntropy(torch.autograd.Function):
         at = torch.where(real, place[g], -1)
         row, column = (at >= 0).nonzero(as_tuple=True)
         S[at[row, column], row] = -torch.inf                                         # hits
+        if out is not None:
+            at = place[out[1]]
+            S[at[at >= 0], out[0][at >= 0]] = -torch.inf
         masked = right.masked_fill(~real, -torch.inf)
         top = torch.maximum(S.amax(0), masked.amax(1))
         S, e = S.sub_(top).exp_(), (masked - top[:, None]).exp()
@@ -44,7 +47,7 @@ class FusedSampledCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, d_loss):
-        return *(gradient * d_loss for gradient in ctx.saved_tensors), None, None, None
+        return *(gradient * d_loss for gradient in ctx.saved_tensors), None, None, None, None
 
 # %% ../nbs/6_how_this_book_works/77_a_softmax_over_some.ipynb #77few001
 def halving(few):
@@ -61,17 +64,20 @@ def halving(few):
     return weight / weight.sum(1, keepdim=True)
 
 # %% ../nbs/6_how_this_book_works/77_a_softmax_over_some.ipynb #77loss01
-def next_item_loss(h, W, g, negatives=0, generator=None):
+def next_item_loss(h, W, g, negatives=0, generator=None, out=None):
     """Eq. 3 averaged over a batch: vectors `h` (B, d), all candidates `W` (C, d), `g` (B,) the row of `W` that came next.
 
     `negatives`: 0 for the sum over all candidates, else it is estimated from so many, drawn by `generator`; from C on that
     is the exact sum. `g` may be (B, k): the next few items, the first of which is there, -1 for none; see `halving`.
+    `out`: (rows of `h`, rows of `W`) that are no candidates, unless they are the answer.
     """
-    if g.ndim == 1 and not 0 < negatives < len(W): return cross_entropy(h, W, g)
+    some = 0 < negatives < len(W)
+    if g.ndim == 1 and not some and out is None: return cross_entropy(h, W, g)
     few = g if g.ndim == 2 else g[:, None]
     weight = halving(few + 1).to(h.dtype)
-    if 0 < negatives < len(W):
-        drawn = torch.randperm(len(W), generator=generator, device=h.device)[:negatives]
-        return FusedSampledCrossEntropy.apply(h, W, few.clamp(min=0), weight, drawn)
+    if some or out is not None:
+        if some: drawn = torch.randperm(len(W), generator=generator, device=h.device)[:negatives]
+        else: drawn = torch.arange(len(W), device=h.device)
+        return FusedSampledCrossEntropy.apply(h, W, few.clamp(min=0), weight, drawn, out)
     scores = (h[:, None] * torch.nn.functional.embedding(few.clamp(min=0), W)).sum(2)
     return cross_entropy(h, W, few[:, 0]) + (scores[:, 0] - (weight * scores).sum(1)).mean()
