@@ -93,6 +93,7 @@ LONGER = {
     ("05_a_model", "class Recommender(nn.Module):"): 73,
     ("10_meta_training", "class MCLRec(EncoderRecommender):"): 78,
     ("11_training", "class Trainer:"): 51,
+    ("34_our_recipe", "class Recipe(EncoderRecommender):"): 53,
     ("60_explorables", "class Explorable:"): 50,
     ("76_all_prefixes_at_once", "class Causal:"): 50,
     ("61_the_live_trainer", "class AdjustableRun:"): 79,

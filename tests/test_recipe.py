@@ -59,9 +59,9 @@ def test_the_table_and_its_gradient_with_and_without_a_mask():
     whom, share = neighbours(data_of(histories), 3)
     items.connect(whom, share)
     mask = (torch.arange(33).view(11, 3) % 2 * 2).double()
-    for given, kept in ((None, share), (mask, share * mask)):
+    for dropped, kept in ((None, share), (mask, share * mask)):
         d = torch.randn(11, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-        A, table = dense(whom, kept), items.table(given)
+        A, table = dense(whom, kept), items.table(dropped)
         torch.testing.assert_close(table, embedding.weight + A @ embedding.weight)
         torch.testing.assert_close(torch.autograd.grad(table, embedding.weight, d)[0], d + A.T @ d)
     asked = torch.tensor([[0, 3], [5, 0]])
