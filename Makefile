@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 # As if the environment were activated, so that a cell or a test may call the command mclrec by its name.
 ACTIVE := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: help venv lab test quick test-notebooks test-python export outputs shrink readme clean-notebooks student instructor check build evidence book test-book
+.PHONY: help venv lab test quick test-notebooks test-python export outputs shrink readme clean-notebooks student instructor workshop reset check build evidence book test-book
 
 help:
 	@echo "make lab              open the book in JupyterLab (ARGS='--no-browser --port 9999' are handed on); Ctrl-C closes it"
@@ -21,6 +21,9 @@ help:
 	@echo "                      and the ledger is complete"
 	@echo "make student          write the students' book to _student/: exercises without solutions, no outputs where the text asks for a guess"
 	@echo "make instructor       write the teachers' book to _instructor/: solutions open, and a page of what goes wrong in each chapter"
+	@echo "make workshop         pack a workshop of MINUTES=90 (45, 180) for a room without network into _workshop/90.zip: slides, notebooks, timetable,"
+	@echo "                      a page to hand out, packages (WHEELS=no leaves these out), and the site if it is built"
+	@echo "make reset            bring back a notebook, NB=nbs/…ipynb, as it was handed out; yours is kept beside it"
 	@echo "make book             build the book as a web site, _site/index.html, which opens from disk; figures whose chapter has changed are recorded first"
 	@echo "                      (ARGS=--as-stored runs nothing, ARGS=--zip packs it for a room without network)"
 	@echo "make test-book        open every page of that site in Chromium, move every control, follow every link"
@@ -70,6 +73,13 @@ student: $(READY)
 
 instructor: $(READY)
 	@$(BIN)/python .ci/books.py instructor
+
+MINUTES ?= 90
+workshop: $(READY)
+	@$(ACTIVE) python .ci/workshop.py $(MINUTES) $(if $(filter no,$(WHEELS)),--without-wheels)
+
+reset: $(READY)
+	@$(BIN)/python .ci/reset.py "$(NB)"
 
 # ruff.toml says what counts as a leftover: an unused import, a name that nothing defines.
 check: $(READY)
