@@ -23,6 +23,9 @@ def check():
     if not (here / "wheels").is_dir():
         sys.exit("This box was packed without packages (wheels/): ask for one with them.")
     now = {"python": ".".join(platform.python_version_tuple()[:2]), "system": platform.system(), "machine": platform.machine()}
+    if now["python"] == made_for["python"] and sys.version_info[:3] < tuple(map(int, made_for["at_least"].split("."))):
+        sys.exit(f"The packages in wheels/ need Python {made_for['at_least']} or a later {made_for['python']}, and this is {platform.python_version()}. "
+                 "Run start.py with another one.")
     if other := [f"{key} {now[key]}, not {made_for[key]}" for key in now if now[key] != made_for[key]]:
         sys.exit(f"The packages in wheels/ are for another machine than this one: {'; '.join(other)}. The slides, and site/ if it is there, need only a browser.")
 

@@ -323,7 +323,7 @@ def handout(path, path_minutes):
         for cell in cut(read(part), part, with_needed=False):
             for formula in re.findall(r"\$\$(.*?)\$\$", books.source(cell), re.S) if cell["cell_type"] == "markdown" and not books.tags(cell) else ():
                 if number := re.search(r"\\tag\{(\d+)\}", formula):
-                    equations.setdefault(int(number[1]), formula.rstrip(" ."))
+                    equations.setdefault(int(number[1]), re.sub(r"[,.]\s*(?=\\tag)", " ", formula))
             if "exercise" in books.tags(cell):
                 tasks += [f"<li>{inline(head[2])} <span>{stem(part)}, {head[4]}, {head[5]} minutes</span></li>" for head in books.HEAD.finditer(books.source(cell))]
     shown = "".join(f"<div>$${html.escape(equations[number])}$$</div>" for number in sorted(equations)[:7])
@@ -485,6 +485,20 @@ def wheels(folder):
     subprocess.run([sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(folder), str(root)], check=True)
 
 
+def oldest(folder):
+    "The lowest version of this Python's line that all wheels of a folder admit: 3.11.5, say."
+    from packaging.specifiers import SpecifierSet
+
+    admitted = SpecifierSet()
+    for path in folder.glob("*.whl"):
+        with book.zipfile.ZipFile(path) as wheel:
+            record = next(name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
+            if found := re.search(r"^Requires-Python: (.+)$", wheel.read(record).decode(), re.M):
+                admitted &= SpecifierSet(found[1])
+    major, minor, micro = map(int, platform.python_version_tuple())
+    return next(f"{major}.{minor}.{k}" for k in range(micro + 1) if f"{major}.{minor}.{k}" in admitted)
+
+
 def pack(path_minutes, folder, with_wheels=True):
     "The whole box in `folder`, which is made anew."
     path = TABLE[str(path_minutes)]
@@ -504,13 +518,14 @@ def pack(path_minutes, folder, with_wheels=True):
     (room / "handout.html").write_text(handout(path, path_minutes), encoding="utf-8")
     for name in ("start.py", "reset.py"):
         shutil.copy(root / ".ci" / name, room)
-    made = {"minutes": path_minutes, "first": f"{stem(chapters[0])}.ipynb", "needs": ["mclrec", *TABLE["needs"]],
-            "python": ".".join(platform.python_version_tuple()[:2]), "system": platform.system(), "machine": platform.machine()}
-    (room / "made_for.json").write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
     if (root / "_site").is_dir():
         shutil.copytree(root / "_site", room / "site")
     if with_wheels:
         wheels(room / "wheels")
+    line = ".".join(platform.python_version_tuple()[:2])
+    made = {"minutes": path_minutes, "first": f"{stem(chapters[0])}.ipynb", "needs": ["mclrec", *TABLE["needs"]], "python": line,
+            "at_least": oldest(room / "wheels") if with_wheels else line, "system": platform.system(), "machine": platform.machine()}
+    (room / "made_for.json").write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
     (folder / "README.txt").write_text(README.format(**made, title=path["title"]), encoding="utf-8")
 
 
@@ -524,7 +539,7 @@ room/start.py              python3 start.py: makes an environment of room/wheels
 room/reset.py              python3 reset.py notebooks/NAME.ipynb: a broken notebook comes back
 room/handout.html          one page to print
 
-No network is needed. The wheels are for Python {python} on {system}, {machine}; for other machines make the box on one of them.
+No network is needed. The wheels are for Python {python}, from {at_least} on, on {system}, {machine}; for other machines make the box on one of them.
 """
 
 

@@ -8,8 +8,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import books
+import for_otter
 import pytest
 import workshop
+
+from mclrec.teach import NOT_YET
 
 ROOT = Path(__file__).resolve().parents[1]
 PATHS = {each: workshop.TABLE[str(each)] for each in workshop.MINUTES}
@@ -173,3 +176,61 @@ def test_a_box_without_packages_and_one_for_another_machine_say_so(box, tmp_path
     (room / "made_for.json").write_text(json.dumps(made | {"machine": "abacus"}))
     status, said = run("start.py", "--only-install", cwd=room)
     assert status and "not abacus" in said and not (room / "room_env").exists()
+
+
+def test_the_talk_opens_from_disk_moves_and_asks_for_nothing(box, browser):
+    page, faults = browser.new_page(viewport={"width": 1024, "height": 768}), []
+    page.set_default_timeout(120_000)  # a busy machine is no fault of the page
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("request", lambda asked: faults.append(asked.url) if not asked.url.startswith(("file:", "data:")) else None)
+    page.goto((box / "teacher" / "slides" / "index.html").as_uri())
+    page.wait_for_function("window.MathJax?.startup?.promise && window.talk_ready")
+    page.evaluate("MathJax.startup.promise")
+    seen, drawn = 0, 0
+    for _ in range(page.evaluate("talk.getTotalSlides()")):
+        slide = page.locator("section.present:not(.stack)")
+        assert slide.locator("mjx-merror").count() == 0
+        if slide.locator(".mclrec-figure").count():
+            page.wait_for_function("document.querySelector('section.present:not(.stack) .js-plotly-plot .main-svg')")
+            drawn += 1
+        seen += 1
+        page.evaluate("talk.next()")
+    assert drawn == 5 and seen > 50 and page.evaluate("talk.isLastSlide()")
+    assert faults == []
+    page.close()
+
+
+def test_the_handout_is_one_page_of_paper(box, browser, tmp_path):
+    shutil.copytree(box / "room" / "static", tmp_path / "static")
+    page = browser.new_page()
+    page.set_default_timeout(120_000)
+    for each, path in PATHS.items():
+        place = tmp_path / f"{each}.html"
+        place.write_text(workshop.handout(path, each), encoding="utf-8")
+        page.goto(place.as_uri())
+        page.wait_for_function("window.MathJax?.startup?.promise")
+        page.evaluate("MathJax.startup.promise")
+        assert page.locator("mjx-merror").count() == 0
+        assert page.pdf(prefer_css_page_size=True).count(b"/Type /Page\n") == 1, f"{each} minutes"
+    page.close()
+
+
+def test_a_chapters_exercises_become_an_assignment_for_otter():
+    path = ROOT / "nbs" / "2_the_method" / "07_contrast.ipynb"
+    cells = for_otter.assignment(json.loads(path.read_text(encoding="utf-8")), "contrast")
+    blocks = [line for cell in cells if cell["cell_type"] == "raw" for line in [cell["source"].splitlines()[0]]]
+    one = ["# BEGIN QUESTION", "# BEGIN PROMPT", "# END PROMPT", "# BEGIN SOLUTION", "# END SOLUTION", "# BEGIN TESTS", "# END TESTS", "# END QUESTION"]
+    assert blocks == ["# ASSIGNMENT CONFIG", *one * 4]
+    for answered in (True, False):
+        where, verdicts = {"__name__": "assignment"}, []
+        for cell in cells:
+            code = cell["source"]
+            if cell["cell_type"] != "code" or (cell["id"].endswith("-solution") and not answered):
+                continue
+            try:
+                exec(compile(code, cell["id"], "exec"), where)
+                verdicts += [True] if cell["id"].endswith("-test") else []
+            except AssertionError as wrong:
+                verdicts.append(str(wrong))
+        assert verdicts == ([True] * 4 if answered else [NOT_YET] * 4)
+    assert all(cell["source"].startswith("# BEGIN SOLUTION NO PROMPT\n") for cell in cells if cell["id"].endswith("-solution")), "otter takes these out"
