@@ -350,7 +350,7 @@ class Chapter(book.Page):
 
 SENTENCE = re.compile(r"(?<=[.?!])(?<!Eq\.)(?<!Fig\.)(?<!vs\.)\s+(?=[A-Z*$\[(])")
 ITEM = re.compile(r"\n?((?:[*-]|\d+\.) +)")
-FULL = 16  # lines of code and of what it shows that stand below a text; more get a slide of their own
+FULL = 18  # lines of code and of what it shows that stand below a short text; more get a slide of their own
 
 
 def condensed(text):
@@ -387,14 +387,14 @@ def slides_of(part, chapter, ends):
     title, question = titles(part)
     yield slide("slide", f"## {title}\n\n> {question}")
     made = {cell["id"]: cell for cell in chapter.made["cells"]}
-    here, below = title, False  # whether the last slide is a text that has room below
+    here, below = title, 0  # how many lines there is room for below the text of the last slide
     for cell in cut(read(part), part, with_needed=False)[1:]:
         text = books.source(cell)
         exercise = "exercise" in books.tags(cell)
         if books.tags(cell) & books.FOR_THE_TEACHER:
             continue
         if cell["cell_type"] == "markdown":
-            here, below = heading(cell) or here, False
+            here, below = heading(cell) or here, 0
             if head := books.HEAD.search(text) if exercise else None:
                 task = re.sub(r"<details>.*?</details>", "", text[head.end():], flags=re.S).strip()
                 yield slide("subslide", f"### Exercise: {head[2]} ({head[5]} minutes)\n\n{linked(task, ())}")
@@ -402,20 +402,22 @@ def slides_of(part, chapter, ends):
                 whole = re.sub(r"^#+ .*", "", text).strip()
                 if short := condensed(whole):
                     yield slide("subslide", f"### {here}\n\n{short}")
-                    below = True
+                    below = FULL - max(0, len(short.split()) - 40) // 8 - 2 * short.count("$$")
                     if short != whole:
                         yield slide("notes", linked(whole, ()))
-        elif not exercise and cell["id"] in made and (shown := made[cell["id"]])["outputs"]:
+        elif not exercise and cell["id"] in made:
+            shown = made[cell["id"]]
             hidden = "hide-input" in shown["metadata"].get("tags", [])
             drawn = any(word in json.dumps(shown["outputs"]) for word in ("mclrec-figure", "mclrec-drawing"))
-            asks = bool(books.GUESS.search(text))
-            if hidden and not drawn:
+            said = "\n".join(line for line in text.splitlines() if not line.startswith(("#|", "# check: ", "# control: ")))
+            lines = 99 if drawn else len(said.splitlines()) + len(books.stored(cell).splitlines())
+            if (hidden and not drawn) or (not shown["outputs"] and lines > min(below, LONGEST)):
                 continue
-            lines = 99 if drawn else len(text.splitlines()) + len(books.stored(cell).splitlines())
-            if not below or lines > FULL:
+            if lines > below:
                 yield slide("subslide", f"### {here}")
-            below = False
-            yield shown | {"metadata": {"slideshow": {"slide_type": "-"}, "code": not (hidden or drawn or asks or len(text.splitlines()) > LONGEST)}}
+            below = 0
+            visible = not (hidden or drawn or books.GUESS.search(text) or len(said.splitlines()) > LONGEST)
+            yield shown | {"source": said, "metadata": {"slideshow": {"slide_type": "-"}, "code": visible}}
     yield slide("subslide", f"### At {ends} minutes\n\nEverybody should have seen {part['seen']}.")
 
 
