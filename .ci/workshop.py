@@ -29,10 +29,11 @@ TABLE = tomllib.loads((Path(__file__).with_name("workshops.toml")).read_text(enc
 MINUTES = [int(key) for key in TABLE if key.isdigit()]
 HEADING = re.compile(r"^(?=#{2,} )", re.M)
 LONGEST = 12  # lines of a cell of code that a slide shows
-SLIDES = {"reveal/dist/reveal.js": "dist/reveal.js", "reveal/dist/reveal.css": "dist/reveal.css", "reveal/plugin/notes/notes.js": "plugin/notes/notes.js"}
-REVEAL = "reveal.js@5.2.1", {"dist/reveal.js": "46538b52db48724192f59bf46f5e851a18e302777c46f4a34c32709d010d6a29",
-                             "dist/reveal.css": "68f915a11ebf7203c0446576b7e952ff61c5dd02134a8a226ffaf62ed42136d2",
-                             "plugin/notes/notes.js": "df1201d19d03241a2897d39c3d38768177df1cbd4bde06327b321cb83461ae89"}
+# The files of reveal.js with their sha256; from npm, or for who has no npm from a wheel of PyPI that has the same files in it.
+REVEAL = {"dist/reveal.js": "46538b52db48724192f59bf46f5e851a18e302777c46f4a34c32709d010d6a29",
+          "dist/reveal.css": "68f915a11ebf7203c0446576b7e952ff61c5dd02134a8a226ffaf62ed42136d2",
+          "plugin/notes/notes.js": "df1201d19d03241a2897d39c3d38768177df1cbd4bde06327b321cb83461ae89"}
+WAYS = [("reveal.js@5.2.1", "package"), ("sphinx-revealjs==3.2.1", "sphinx_revealjs/_static/revealjs")]
 
 # ---- a cut of a chapter
 
@@ -350,7 +351,7 @@ class Chapter(book.Page):
 
 SENTENCE = re.compile(r"(?<=[.?!])(?<!Eq\.)(?<!Fig\.)(?<!vs\.)\s+(?=[A-Z*$\[(])")
 ITEM = re.compile(r"\n?((?:[*-]|\d+\.) +)")
-FULL = 16  # lines of code and of what it shows that stand below a text; more get a slide of their own
+FULL = 18  # lines of code and of what it shows that stand below a short text; more get a slide of their own
 
 
 def condensed(text):
@@ -387,14 +388,14 @@ def slides_of(part, chapter, ends):
     title, question = titles(part)
     yield slide("slide", f"## {title}\n\n> {question}")
     made = {cell["id"]: cell for cell in chapter.made["cells"]}
-    here, below = title, False  # whether the last slide is a text that has room below
+    here, below = title, 0  # how many lines there is room for below the text of the last slide
     for cell in cut(read(part), part, with_needed=False)[1:]:
         text = books.source(cell)
         exercise = "exercise" in books.tags(cell)
         if books.tags(cell) & books.FOR_THE_TEACHER:
             continue
         if cell["cell_type"] == "markdown":
-            here, below = heading(cell) or here, False
+            here, below = heading(cell) or here, 0
             if head := books.HEAD.search(text) if exercise else None:
                 task = re.sub(r"<details>.*?</details>", "", text[head.end():], flags=re.S).strip()
                 yield slide("subslide", f"### Exercise: {head[2]} ({head[5]} minutes)\n\n{linked(task, ())}")
@@ -402,36 +403,44 @@ def slides_of(part, chapter, ends):
                 whole = re.sub(r"^#+ .*", "", text).strip()
                 if short := condensed(whole):
                     yield slide("subslide", f"### {here}\n\n{short}")
-                    below = True
+                    below = FULL - max(0, len(short.split()) - 40) // 8 - 2 * short.count("$$")
                     if short != whole:
                         yield slide("notes", linked(whole, ()))
-        elif not exercise and cell["id"] in made and (shown := made[cell["id"]])["outputs"]:
+        elif not exercise and cell["id"] in made:
+            shown = made[cell["id"]]
             hidden = "hide-input" in shown["metadata"].get("tags", [])
             drawn = any(word in json.dumps(shown["outputs"]) for word in ("mclrec-figure", "mclrec-drawing"))
-            asks = bool(books.GUESS.search(text))
-            if hidden and not drawn:
+            said = "\n".join(line for line in text.splitlines() if not line.startswith(("#|", "# check: ", "# control: ")))
+            lines = 99 if drawn else len(said.splitlines()) + len(books.stored(cell).splitlines())
+            if (hidden and not drawn) or (not shown["outputs"] and lines > min(below, LONGEST)):
                 continue
-            lines = 99 if drawn else len(text.splitlines()) + len(books.stored(cell).splitlines())
-            if not below or lines > FULL:
+            if lines > below:
                 yield slide("subslide", f"### {here}")
-            below = False
-            yield shown | {"metadata": {"slideshow": {"slide_type": "-"}, "code": not (hidden or drawn or asks or len(text.splitlines()) > LONGEST)}}
+            below = 0
+            visible = not (hidden or drawn or books.GUESS.search(text) or len(said.splitlines()) > LONGEST)
+            yield shown | {"source": said, "metadata": {"slideshow": {"slide_type": "-"}, "code": visible}}
     yield slide("subslide", f"### At {ends} minutes\n\nEverybody should have seen {part['seen']}.")
 
 
 def reveal(static):
-    "reveal.js, from npm, into the folder of static files; kept in the cache that the web book has, checked against its hash."
-    package, hashes = REVEAL
-    for place, file in SLIDES.items():
-        known = book.cache / "static-slides" / place
-        if not known.exists() or book.hashlib.sha256(known.read_bytes()).hexdigest() != hashes[file]:
-            content = book.from_package(package, f"package/{file}")
-            if book.hashlib.sha256(content).hexdigest() != hashes[file]:
+    "reveal.js into the folder of static files; kept in the cache that the web book has, checked against its hash."
+    for file, sha in REVEAL.items():
+        known, said = book.cache / "reveal" / file, []
+        for package, where in WAYS if not known.exists() or book.hashlib.sha256(known.read_bytes()).hexdigest() != sha else ():
+            try:
+                content = book.from_package(package, f"{where}/{file}")
+            except (OSError, subprocess.CalledProcessError, KeyError, IndexError) as e:
+                said.append(f"{package}: {e}")
+                continue
+            if book.hashlib.sha256(content).hexdigest() != sha:
                 sys.exit(f"{package} is not the package that the slides were made with: {file} has another sha256.")
             known.parent.mkdir(parents=True, exist_ok=True)
             known.write_bytes(content)
-        (static / place).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(known, static / place)
+            break
+        if not known.exists():
+            sys.exit(f"reveal.js could be had neither from npm nor from PyPI; the slides need one of them the first time. {'; '.join(said)}")
+        (static / "reveal" / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(known, static / "reveal" / file)
 
 
 def slides(path, path_minutes, folder):
@@ -439,7 +448,6 @@ def slides(path, path_minutes, folder):
     import nbformat
     from nbconvert import SlidesExporter
 
-    book.source = folder  # where a chapter's pictures and the data of its figures go
     static = folder / "_static"
     shutil.copytree(book.fetch(), static)
     reveal(static)
@@ -512,7 +520,11 @@ def pack(path_minutes, folder, with_wheels=True):
         (room / "notebooks" / f"{stem(part)}.ipynb").write_text(notebook_of(part, "student", path_minutes, known), encoding="utf-8")
         (teacher / "notebooks" / f"{stem(part)}.ipynb").write_text(notebook_of(part, "instructor", path_minutes, known), encoding="utf-8")
     shutil.copytree(room / "notebooks", room / "originals")
-    slides(path, path_minutes, teacher / "slides")
+    before, book.source = book.source, teacher / "slides"  # where a chapter's pictures and the data of its figures go
+    try:
+        slides(path, path_minutes, book.source)
+    finally:
+        book.source = before
     (teacher / "timetable.html").write_text(timetable(path, path_minutes), encoding="utf-8")
     shutil.copytree(teacher / "slides" / "_static" / "mathjax", room / "static" / "mathjax")
     (room / "handout.html").write_text(handout(path, path_minutes), encoding="utf-8")
