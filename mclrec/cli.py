@@ -271,6 +271,7 @@ def new_folder(data, model):
 # %% ../nbs/5_in_practice/53_command_line.ipynb #8a86650a
 def train_model(args):
     import torch
+    from mclrec.card import write_card
     from mclrec.checks import check_settings
     from mclrec.model import evaluate
     from mclrec.registry import model_class
@@ -293,6 +294,7 @@ def train_model(args):
     seen = {f"seen_{what}": evaluate(model, data, "test", what == "out") for what in ("in", "out")}
     text = "\n".join(f"Test, {key.replace('_', ' items ')}:\n{metrics_table(metrics)}" for key, metrics in seen.items())
     print_result(args, {"epochs": len(records), **seen}, f"{len(records)} epochs. {text}")
+    write_card(folder, data, seen)
 
 # %% ../nbs/5_in_practice/53_command_line.ipynb #eb1a502e
 def evaluate_run(args):
