@@ -307,6 +307,7 @@ def train_model(args):
 
 def train_here(args):
     import torch
+    from mclrec.card import write_card
     from mclrec.checks import check_settings
     from mclrec.distributed import evaluate_together, from_first, here
     from mclrec.growing import grown
@@ -332,6 +333,7 @@ def train_here(args):
     how = "" if data.cuts is None else f" ({data.protocol})"
     text = "\n".join(f"Test{how}, {key.replace('_', ' items ')}:\n{metrics_table(metrics)}" for key, metrics in seen.items())
     print_result(args, {"epochs": len(records), **seen, **protocol_of(data)}, f"{len(records)} epochs. {text}")
+    if here().rank == 0: write_card(folder, data, seen)
 
 # %% ../nbs/5_in_practice/53_command_line.ipynb #53tune01
 def tune_model(args):
