@@ -338,6 +338,7 @@ def train_here(args):
 # %% ../nbs/5_in_practice/53_command_line.ipynb #53tune01
 def tune_model(args):
     from functools import partial
+    from mclrec.card import write_card
     from mclrec.checks import check_settings
     from mclrec.model import evaluate
     from mclrec.registry import model_class
@@ -353,6 +354,7 @@ def tune_model(args):
     if found.open: return print_result(args, found._asdict(), f"{study}: {found.tries} tries are finished, {found.open} in other hands.")
     model, run = best_run(found, *asked, seed, **own)
     seen = {f"seen_{what}": evaluate(model, data, "test", what == "out") for what in ("in", "out")}
+    write_card(run, data, seen)
     words = " ".join(f"{name}={value:.4g}" for name, value in found.settings.items())
     tables = "\n".join(f"Test, {key.replace('_', ' items ')}:\n{metrics_table(metrics)}" for key, metrics in seen.items())
     best = f"The best of {found.tries} tries ({found.failed} failed) by validation, {found.value:.4f}: {words}. Its run is {run}."

@@ -49,6 +49,14 @@ def test_it_says_data_protocol_both_rankings_and_settings(tmp_path):
     assert load_run(tmp_path / "run").n_items == 19
 
 
+def test_it_says_another_protocol_a_search_and_a_start():
+    config = {**model_config(made()), "data": {"name": "log", "fingerprint": "0" * 16, "protocol": "a cut in time at 3 and 5"},
+              "tuned": {"tries": 12}, "start": {"items": 17}}
+    text = card(config)
+    assert "but a cut in time at 3 and 5" in text and "ties count against" in text and "last item of each user" not in text
+    assert "best of 12 tries on validation" in text and "a trained model of 17 items" in text
+
+
 def test_names_from_elsewhere_end_no_cell():
     config = {**model_config(made()), "data": {"name": "a|b`c\n# d\x1b[31m", "fingerprint": "0" * 16}}
     line = next(line for line in card(config).splitlines() if line.startswith("`a"))
