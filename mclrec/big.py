@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 from .checks import InputError, Range, check_number
 from .data import Coded, Interactions, renumbered
 from .files import beside, cannot_write, json_bytes, write_atomically, write_json
-from .loading import _array, _check_ids, _check_unit, _column, _columns, _ids, _note, _parts, _Rows, load, open_prepared
+from .loading import _array, _check_ids, _check_unit, _column, _columns, _ids, _note, _parts, _Rows, load
 from .model import logger
 from .words import reason, short, shown
 
@@ -78,17 +78,16 @@ def _batches(path, columns):
 
 def _read(path, columns, work, progress):
     "The numbers of all rows in files of `work`: those of users and items, both ids in the order of their numbers, times or None, a note."
-    users, items, rows, known, note = _Numbers(), _Numbers(), 0, np.zeros(0), None
+    users, items, rows, known, note, dtype = _Numbers(), _Numbers(), 0, np.zeros(0), None, None
     with (open(work / "u", "wb") as u, open(work / "i", "wb") as i, open(work / "t", "wb") as t,
           tqdm(desc="reading", unit=" rows", unit_scale=True, disable=not progress, leave=False) as bar):
         for names, found, table in _batches(path, columns):
-            first = note is None
             note = note or (found, _note(names, found, columns))
             users(path, table, found[0], rows).tofile(u)
             items(path, table, found[1], rows).tofile(i)
             if found[2] is not None:
                 times = _times_of(path, table, found[2], rows, known)
-                dtype = (np.dtype(np.float64) if times.dtype.kind == "f" else np.dtype(np.int64)) if first else dtype
+                dtype = dtype or np.dtype(np.float64 if times.dtype.kind == "f" else np.int64)
                 if (times.dtype.kind == "f") != (dtype.kind == "f"):
                     raise InputError(f"{path}: times are whole numbers in one file and fractions in another; write them alike.")
                 times.astype(dtype).tofile(t)
@@ -96,8 +95,7 @@ def _read(path, columns, work, progress):
             rows += len(table)
             bar.update(len(table))
     if not rows: raise InputError(f"{path}: no interactions in it; give at least one user with one item.")
-    mapped = [np.memmap(work / name, kind, "r") if name != "t" or note[0][2] is not None else None
-              for name, kind in (("u", np.int32), ("i", np.int32), ("t", dtype if note[0][2] is not None else None))]
+    mapped = [np.memmap(work / name, kind, "r") if kind else None for name, kind in (("u", np.int32), ("i", np.int32), ("t", dtype))]
     return *mapped, list(users.of), list(items.of), note[1]
 
 # %% ../nbs/5_in_practice/96_beyond_memory.ipynb #96core01
