@@ -30,7 +30,8 @@ class _Numbers:
     def __call__(self, where, table, column, begin):
         "The numbers of the ids in a batch, whose first row is number `begin` of all."
         values = table[column].combine_chunks()
-        plain = not values.null_count and str(values.type) in ("string", "large_string", *(f"{u}int{b}" for u in ("", "u") for b in (8, 16, 32, 64)))
+        plain = not values.null_count and str(values.type) in ("string", "large_string",
+                                                               *(f"{u}int{b}" for u in ("", "u") for b in (8, 16, 32, 64)))
         if plain:
             coded = values.dictionary_encode()
             names, codes = coded.dictionary.to_pylist(), coded.indices.to_numpy()
@@ -53,8 +54,8 @@ def _times_of(where, table, column, begin, known):
         if values.null_count:
             k = begin + next(k for k, ok in enumerate(values.is_valid().to_pylist()) if not ok)
             raise InputError(f"{where}, row {k} (from 0): nothing in column {short(column)}; fill it in or drop the row.")
-        raise InputError(f"{where}: column {short(column)} holds {values.type}, not numbers or dates, of which alone a log beyond memory can have "
-                         "its times; write it again, or read no times with time='' (--columns time=).")
+        raise InputError(f"{where}: column {short(column)} holds {values.type}, not numbers or dates, of which alone a log beyond "
+                         "memory can have its times; write it again, or read no times with time='' (--columns time=).")
     _check_unit(np.concatenate([known, times]), lambda k: f"{where}, row {k - len(known) + begin} (from 0)")
     return times
 
@@ -162,7 +163,8 @@ def prepare(source, out, user: str | None = None, item: str | None = None, time:
     """
     core, source, out = check_number("core", core, int, Range(0)), Path(source).expanduser(), Path(out).expanduser()
     if source.suffix.lower() != ".parquet" and not (source.is_dir() and _parts(source)):
-        raise InputError(f"{source}: neither a parquet file nor a folder of them; write the log as parquet, or load it at once if it is small.")
+        raise InputError(f"{source}: neither a parquet file nor a folder of them; write the log as parquet, or load "
+                         "it at once if it is small.")
     if not source.exists(): raise InputError(f"{source}: no such file; check the path.")
     if out.exists(): raise InputError(f"{out}: is there already; choose another folder, or remove it.")
     new, work = beside(out, ".new"), beside(out, ".work")

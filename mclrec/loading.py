@@ -338,7 +338,8 @@ def _quick(path, columns):
         at = [str(names.index(name)) for name in found if name is not None]
         table = arrow.read_csv(path, arrow.ReadOptions(skip_rows=1, column_names=[str(k) for k in range(len(names))]),
                                arrow.ParseOptions(delimiter=separator, quote_char=False, double_quote=False),
-                               arrow.ConvertOptions(column_types=dict.fromkeys(at, "string"), include_columns=at, strings_can_be_null=False))
+                               arrow.ConvertOptions(column_types=dict.fromkeys(at, "string"), include_columns=at,
+                                                    strings_can_be_null=False))
         users, items = (_coded(table[k]) for k in at[:2])
         if users is None or items is None or any(name != name.strip() for ids in (users, items) for name in ids.names): return None
         times = _plain_times(table[at[2]]) if len(at) > 2 else None
@@ -476,11 +477,12 @@ def _ids(where, frame, column):
                              "name the right column, or make it text.")
     return values
 
+# %% ../nbs/5_in_practice/50_your_data.ipynb #50coded1
 def _coded(column):
     "A column of pyarrow with text or whole numbers and no holes as a `Coded`; None for any other."
     import pyarrow
-    kind = column.type
-    if column.null_count or not (pyarrow.types.is_integer(kind) or pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind)): return None
+    of = pyarrow.types
+    if column.null_count or not any(is_kind(column.type) for is_kind in (of.is_integer, of.is_string, of.is_large_string)): return None
     parts = column.dictionary_encode().unify_dictionaries().chunks
     names = parts[0].dictionary.to_pylist() if parts else []
     if any(map(_missing, names)): return None
@@ -556,10 +558,12 @@ def open_prepared(folder, core):
     "The data that `mclrec prepare` left in `folder`, its arrays mapped from the disk. Raises `InputError` if another core is asked for."
     about, ids = read_json(folder / "prepared.json"), read_json(folder / "ids.json")
     if about.get("core") != core:
-        raise InputError(f"{folder}: was prepared with the {about.get('core')}-core, not the {core}-core; ask for that one (--core), or prepare anew.")
+        raise InputError(f"{folder}: was prepared with the {about.get('core')}-core, not the {core}-core; ask for that one (--core), "
+                         "or prepare anew.")
     try: items, offsets = (np.load(folder / name, mmap_mode="c") for name in ("items.npy", "offsets.npy"))
     except (OSError, ValueError) as e: raise InputError(f"{folder}: its arrays cannot be read ({reason(e)}); prepare it again.") from None
-    if not (items.dtype == np.int32 and len(offsets) == len(ids.get("users", ())) + 1 and offsets[-1] == len(items) == about.get("actions")):
+    fit = items.dtype == np.int32 and len(offsets) == len(ids.get("users", ())) + 1
+    if not (fit and offsets[-1] == len(items) == about.get("actions")):
         raise InputError(f"{folder}: its files are not of one log; prepare it again.")
     return Interactions(items, offsets, ids["items"], ids["users"], about["name"], about["dropped"])
 

@@ -214,11 +214,7 @@ def fit(model: Recommender, data: Interactions, epochs: int | None = None, seed:
         moves = {key: how[key] for key in UNPLANNED}
         trainer = Trainer(model, data, how["seed"], how["batch_size"], how["lr"], how["lr_aug"], moves)
         best = BestEpoch(how["metric"], model.metric[1])
-        source = {"name": data.name, "fingerprint": fingerprint(data), "protocol": data.protocol}
-        config = {**model_config(model), "fit": how, "data": source,
-                  "versions": {**versions(), "device": model.device.type, "precision": precision, "compile": compile}}
-        if model.grown_from: config["start"] = model.grown_from
-        records = open_run(folder, config, trainer, best, resume) if folder else []
+        records = open_run(folder, _config_of(model, data, how, precision, compile), trainer, best, resume) if folder else []
         _train(trainer, data, epochs, how["patience"], best, records, folder, progress)
     if trainer.epoch <= model.warm_up:
         logger.warning("%s: all %d epochs belong to its warm-up of %d; train longer, or shorten it, before you "
@@ -276,6 +272,12 @@ def _ordinary_torch():
     "Inside it gradients are kept and new tensors are made on the CPU, whatever the caller has set."
     elsewhere = torch.get_default_device().type != "cpu"
     with torch.inference_mode(False), torch.enable_grad(), torch.device("cpu") if elsewhere else nullcontext(): yield
+
+def _config_of(model, data, how, precision, compile):
+    "What a run says of itself: model, arguments, data and how they are judged, versions; and what a grown model began from."
+    config = {**model_config(model), "fit": how, "data": {"name": data.name, "fingerprint": fingerprint(data), "protocol": data.protocol},
+              "versions": {**versions(), "device": model.device.type, "precision": precision, "compile": compile}}
+    return {**config, "start": model.grown_from} if model.grown_from else config
 
 # %% ../nbs/2_the_method/11_training.ipynb #82a6e1a0
 def check_fit(epochs, how, precision="highest"):
