@@ -223,6 +223,7 @@ def show_models(args):
     about = {name: {"presets": list(kind.PRESETS), "settings": kind.DEFAULTS} for name, kind in kinds.items()}
     print_result(args, about, "\n".join(lines))
 
+# %% ../nbs/5_in_practice/53_command_line.ipynb #53proto1
 def protocol_of(data):
     "How the data is held out, for an answer in JSON, where it is not the usual way."
     return {} if data.cuts is None else {"protocol": data.protocol}
@@ -382,7 +383,8 @@ def evaluate_run(args):
     metrics = evaluate(model, data, args.split, args.exclude_seen)
     users = len(held_out(data, args.split).users)
     print_result(args, {**metrics, "split": args.split, "exclude_seen": args.exclude_seen, "users": users, **protocol_of(data)},
-                 f"{users} users, {args.split} items, {data.protocol}, seen items {'out' if args.exclude_seen else 'in'}:\n{metrics_table(metrics)}")
+                 f"{users} users, {args.split} items, {data.protocol}, "
+                 f"seen items {'out' if args.exclude_seen else 'in'}:\n{metrics_table(metrics)}")
 
 def history_of(text, vocabulary):
     "The item ids that `text` stands for: one id, a JSON list, @FILE with an id a line or a JSON list, or ids with blanks between."
