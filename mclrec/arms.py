@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SEEDS', 'USUAL', 'TOY', 'HOW', 'OWN', 'NOISE', 'FIELD', 'ABLATION', 'META', 'FOUR', 'BATCHES', 'WEIGHTS', 'GROUPS',
-           'BATCH', 'LAMBDA_BETA', 'APART', 'SMALL', 'STEPS', 'X1', 'X2', 'X3', 'PAPER', 'NO_R', 'NO_W', 'EXPERIMENTS',
-           'plain_row', 'Plan', 'Run', 'run_of', 'runs_of']
+           'BATCH', 'LAMBDA_BETA', 'APART', 'SMALL', 'STEPS', 'X1', 'X2', 'X3', 'FAST', 'REGIMES', 'ENDS', 'PLANS',
+           'PAPER', 'NO_R', 'NO_W', 'EXPERIMENTS', 'plain_row', 'Plan', 'Run', 'run_of', 'runs_of']
 
 # %% ../nbs/6_how_this_book_works/83_what_is_run.ipynb #d77imp
 import hashlib
@@ -86,6 +86,22 @@ X3 = {"learnt augmenters":           dict(model="mclrec", **SMALL),
       "one shared augmenter":        dict(model="mclrec", share=True, **SMALL),
       "no augmenters (no L_cl2)":    dict(model="mclrec", beta=0.0, **SMALL)}
 
+# %% ../nbs/6_how_this_book_works/83_what_is_run.ipynb #d77fast
+FAST = dict(regime="users", negatives=2048, epochs=20, batch_size=87, lr=2e-3, schedule="linear", warmup_epochs=0.5)
+REGIMES = {"SASRec":            dict(model="sasrec", preset="swift"),
+           "GRU4Rec":           dict(model="gru4rec") | FAST,
+           "CL4SRec":           dict(model="cl4srec") | FAST,
+           "DuoRec":            dict(model="duorec") | FAST,
+           "MCLRec":            dict(model="mclrec", tries=2) | FAST,
+           "MCLRec, 40 epochs": dict(model="mclrec", tries=2) | FAST | dict(epochs=40)}
+
+# %% ../nbs/6_how_this_book_works/83_what_is_run.ipynb #d77ends
+ENDS = {"20 epochs, falling rate":   dict(epochs=20, schedule="linear", warmup_epochs=0.5),
+        "20 epochs, same rate":      dict(epochs=20),
+        "patience, same rate":       dict(epochs=100)}
+PLANS = {f"{name}, rate × {rate:g}": dict(model="sasrec", regime="users", rate=rate, tries=3) | ENDS[name]
+         for name, rate in product(ENDS, (0.5, 1, 2))}
+
 # %% ../nbs/6_how_this_book_works/83_what_is_run.ipynb #d77plan
 class Plan(NamedTuple):
     "A declared experiment: its question, its rows by name, the data sets it is for, and what is not run, with the reason."
@@ -114,6 +130,8 @@ EXPERIMENTS = {
     "groups": Plan("Who gains: people with few actions, or with many?", APART, ("toy", "sports", "yelp")),
     "batch": Plan("What do small batches cost?", BATCH, ("toy", "sports", "yelp")),
     "lambda_beta": Plan("Which weights are best, and does it matter?", LAMBDA_BETA, PAPER),
+    "regimes": Plan("Who is as good in the faster regime?", REGIMES, ("beauty",)),
+    "plan": Plan("What does a planned rate buy, against patience?", PLANS, ("toy", "beauty")),
     "x4": Plan("What do augmenters learn?", {}, ("toy",), {"probes of h and z": "reads vectors during training, which no record keeps"}),
     "x5": Plan("First or second order?", {}, ("toy",), {"the unrolled gradient": "the training loop takes the stopped one",
                                                         "the gradient on another batch": "a stage of the library sees one batch"}),

@@ -25,7 +25,7 @@ settings.load_profile("mclrec")
 
 # What takes minutes: it trains models, starts the command or a browser. A new module is quick until it is named here.
 SLOW = ("browser/", "site/", "test_cli", "test_contrast_and_cloze", "test_download", "test_every_model", "test_exercises", "test_experiments",
-        "test_live", "test_plain_rivals", "test_playground", "test_runner", "test_runs", "test_sharing", "test_training", "test_two_views",
+        "test_live", "test_plain_rivals", "test_playground", "test_robustness", "test_runner", "test_runs", "test_sharing", "test_training", "test_two_views",
         "test_views")
 
 
