@@ -301,11 +301,12 @@ def new_folder(data, model):
         except FileExistsError: continue
         return folder
 
-# %% ../nbs/5_in_practice/53_command_line.ipynb #8a86650a
+# %% ../nbs/5_in_practice/53_command_line.ipynb #53joined
 def train_model(args):
     from mclrec.distributed import joined
     with joined(): train_here(args)
 
+# %% ../nbs/5_in_practice/53_command_line.ipynb #8a86650a
 def train_here(args):
     import torch
     from mclrec.card import write_card
