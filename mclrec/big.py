@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 from .checks import InputError, Range, check_number
 from .data import Coded, Interactions, renumbered
 from .files import beside, cannot_write, json_bytes, write_atomically, write_json
-from .loading import _array, _check_ids, _check_unit, _column, _columns, _ids, _note, _parts, _Rows, load, open_prepared
+from .loading import _array, _check_ids, _check_unit, _column, _columns, _ids, _note, _parts, _Rows, load
 from .model import logger
 from .words import reason, short, shown
 
@@ -30,7 +30,8 @@ class _Numbers:
     def __call__(self, where, table, column, begin):
         "The numbers of the ids in a batch, whose first row is number `begin` of all."
         values = table[column].combine_chunks()
-        plain = not values.null_count and str(values.type) in ("string", "large_string", *(f"{u}int{b}" for u in ("", "u") for b in (8, 16, 32, 64)))
+        plain = not values.null_count and str(values.type) in ("string", "large_string",
+                                                               *(f"{u}int{b}" for u in ("", "u") for b in (8, 16, 32, 64)))
         if plain:
             coded = values.dictionary_encode()
             names, codes = coded.dictionary.to_pylist(), coded.indices.to_numpy()
@@ -53,8 +54,8 @@ def _times_of(where, table, column, begin, known):
         if values.null_count:
             k = begin + next(k for k, ok in enumerate(values.is_valid().to_pylist()) if not ok)
             raise InputError(f"{where}, row {k} (from 0): nothing in column {short(column)}; fill it in or drop the row.")
-        raise InputError(f"{where}: column {short(column)} holds {values.type}, not numbers or dates, of which alone a log beyond memory can have "
-                         "its times; write it again, or read no times with time='' (--columns time=).")
+        raise InputError(f"{where}: column {short(column)} holds {values.type}, not numbers or dates, of which alone a log beyond "
+                         "memory can have its times; write it again, or read no times with time='' (--columns time=).")
     _check_unit(np.concatenate([known, times]), lambda k: f"{where}, row {k - len(known) + begin} (from 0)")
     return times
 
@@ -78,17 +79,16 @@ def _batches(path, columns):
 
 def _read(path, columns, work, progress):
     "The numbers of all rows in files of `work`: those of users and items, both ids in the order of their numbers, times or None, a note."
-    users, items, rows, known, note = _Numbers(), _Numbers(), 0, np.zeros(0), None
+    users, items, rows, known, note, dtype = _Numbers(), _Numbers(), 0, np.zeros(0), None, None
     with (open(work / "u", "wb") as u, open(work / "i", "wb") as i, open(work / "t", "wb") as t,
           tqdm(desc="reading", unit=" rows", unit_scale=True, disable=not progress, leave=False) as bar):
         for names, found, table in _batches(path, columns):
-            first = note is None
             note = note or (found, _note(names, found, columns))
             users(path, table, found[0], rows).tofile(u)
             items(path, table, found[1], rows).tofile(i)
             if found[2] is not None:
                 times = _times_of(path, table, found[2], rows, known)
-                dtype = (np.dtype(np.float64) if times.dtype.kind == "f" else np.dtype(np.int64)) if first else dtype
+                dtype = dtype or np.dtype(np.float64 if times.dtype.kind == "f" else np.int64)
                 if (times.dtype.kind == "f") != (dtype.kind == "f"):
                     raise InputError(f"{path}: times are whole numbers in one file and fractions in another; write them alike.")
                 times.astype(dtype).tofile(t)
@@ -96,8 +96,7 @@ def _read(path, columns, work, progress):
             rows += len(table)
             bar.update(len(table))
     if not rows: raise InputError(f"{path}: no interactions in it; give at least one user with one item.")
-    mapped = [np.memmap(work / name, kind, "r") if name != "t" or note[0][2] is not None else None
-              for name, kind in (("u", np.int32), ("i", np.int32), ("t", dtype if note[0][2] is not None else None))]
+    mapped = [np.memmap(work / name, kind, "r") if kind else None for name, kind in (("u", np.int32), ("i", np.int32), ("t", dtype))]
     return *mapped, list(users.of), list(items.of), note[1]
 
 # %% ../nbs/5_in_practice/96_beyond_memory.ipynb #96core01
@@ -164,7 +163,8 @@ def prepare(source, out, user: str | None = None, item: str | None = None, time:
     """
     core, source, out = check_number("core", core, int, Range(0)), Path(source).expanduser(), Path(out).expanduser()
     if source.suffix.lower() != ".parquet" and not (source.is_dir() and _parts(source)):
-        raise InputError(f"{source}: neither a parquet file nor a folder of them; write the log as parquet, or load it at once if it is small.")
+        raise InputError(f"{source}: neither a parquet file nor a folder of them; write the log as parquet, or load "
+                         "it at once if it is small.")
     if not source.exists(): raise InputError(f"{source}: no such file; check the path.")
     if out.exists(): raise InputError(f"{out}: is there already; choose another folder, or remove it.")
     new, work = beside(out, ".new"), beside(out, ".work")

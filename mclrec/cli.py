@@ -223,6 +223,7 @@ def show_models(args):
     about = {name: {"presets": list(kind.PRESETS), "settings": kind.DEFAULTS} for name, kind in kinds.items()}
     print_result(args, about, "\n".join(lines))
 
+# %% ../nbs/5_in_practice/53_command_line.ipynb #53proto1
 def protocol_of(data):
     "How the data is held out, for an answer in JSON, where it is not the usual way."
     return {} if data.cuts is None else {"protocol": data.protocol}
@@ -300,13 +301,15 @@ def new_folder(data, model):
         except FileExistsError: continue
         return folder
 
-# %% ../nbs/5_in_practice/53_command_line.ipynb #8a86650a
+# %% ../nbs/5_in_practice/53_command_line.ipynb #53joined
 def train_model(args):
     from mclrec.distributed import joined
     with joined(): train_here(args)
 
+# %% ../nbs/5_in_practice/53_command_line.ipynb #8a86650a
 def train_here(args):
     import torch
+    from mclrec.card import write_card
     from mclrec.checks import check_settings
     from mclrec.distributed import evaluate_together, from_first, here
     from mclrec.growing import grown
@@ -332,10 +335,12 @@ def train_here(args):
     how = "" if data.cuts is None else f" ({data.protocol})"
     text = "\n".join(f"Test{how}, {key.replace('_', ' items ')}:\n{metrics_table(metrics)}" for key, metrics in seen.items())
     print_result(args, {"epochs": len(records), **seen, **protocol_of(data)}, f"{len(records)} epochs. {text}")
+    if here().rank == 0: write_card(folder, data, seen)
 
 # %% ../nbs/5_in_practice/53_command_line.ipynb #53tune01
 def tune_model(args):
     from functools import partial
+    from mclrec.card import write_card
     from mclrec.checks import check_settings
     from mclrec.model import evaluate
     from mclrec.registry import model_class
@@ -351,6 +356,7 @@ def tune_model(args):
     if found.open: return print_result(args, found._asdict(), f"{study}: {found.tries} tries are finished, {found.open} in other hands.")
     model, run = best_run(found, *asked, seed, **own)
     seen = {f"seen_{what}": evaluate(model, data, "test", what == "out") for what in ("in", "out")}
+    write_card(run, data, seen)
     words = " ".join(f"{name}={value:.4g}" for name, value in found.settings.items())
     tables = "\n".join(f"Test, {key.replace('_', ' items ')}:\n{metrics_table(metrics)}" for key, metrics in seen.items())
     best = f"The best of {found.tries} tries ({found.failed} failed) by validation, {found.value:.4f}: {words}. Its run is {run}."
@@ -378,7 +384,8 @@ def evaluate_run(args):
     metrics = evaluate(model, data, args.split, args.exclude_seen)
     users = len(held_out(data, args.split).users)
     print_result(args, {**metrics, "split": args.split, "exclude_seen": args.exclude_seen, "users": users, **protocol_of(data)},
-                 f"{users} users, {args.split} items, {data.protocol}, seen items {'out' if args.exclude_seen else 'in'}:\n{metrics_table(metrics)}")
+                 f"{users} users, {args.split} items, {data.protocol}, "
+                 f"seen items {'out' if args.exclude_seen else 'in'}:\n{metrics_table(metrics)}")
 
 def history_of(text, vocabulary):
     "The item ids that `text` stands for: one id, a JSON list, @FILE with an id a line or a JSON list, or ids with blanks between."

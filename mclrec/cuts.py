@@ -11,7 +11,7 @@ import logging
 import numpy as np
 
 from .checks import InputError, Range, check_number
-from .data import Interactions, first_appearance, k_core, renumbered
+from .data import Interactions, first_appearance, k_core
 
 # %% ../nbs/5_in_practice/98_a_cut_in_time.ipynb #98mom000
 def moments(times, share, name="data"):
@@ -64,7 +64,7 @@ def cut_in_time(users, items, times, share: float = 0.1, core: int = 5, name: st
 # %% ../nbs/5_in_practice/98_a_cut_in_time.ipynb #98cut001
 def _renumbered(codes, kept):
     "`codes` as numbers by first appearance among the rows `kept`, -1 for what is not in them; and the code of each number."
-    order = renumbered(codes[kept])[1]
+    order = first_appearance(codes[kept].tolist())[1]
     number = np.full(codes.max() + 1, -1)
     number[order] = np.arange(len(order))
     return number[codes], order

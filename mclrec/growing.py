@@ -50,7 +50,8 @@ def grown(model, data):
             elif t.shape == before[name].shape: t.copy_(before[name])
     new.grown_from = {"items": len(now), "new_items": data.n_items - len(now), "gone_items": model.n_items - len(now)}
     if people: new.grown_from |= {"users": users.shape[1], "new_users": data.n_users - users.shape[1]}
-    logger.info("%s: goes on from a trained model; %s", data.name, ", ".join(f"{n} {what.replace('_', ' ')}" for what, n in new.grown_from.items()))
+    logger.info("%s: goes on from a trained model; %s", data.name,
+                ", ".join(f"{n} {what.replace('_', ' ')}" for what, n in new.grown_from.items()))
     new.grown_from["weights"] = tensors_digest(before)
     return new.to(model.device).eval()
 

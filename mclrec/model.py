@@ -161,7 +161,8 @@ def ranks(model, data, split: str = "test", exclude_seen: bool = False) -> torch
     """
     check_data(data)
     if model.protocol not in (None, data.protocol):
-        logger.warning("the model was trained for %s and is judged by %s: it may have learnt from what it is asked.", model.protocol, data.protocol)
+        logger.warning("the model was trained for %s and is judged by %s: it may have learnt from what it is asked.",
+                       model.protocol, data.protocol)
     examples, translated = held_out(data, split), Translated(model, data)
     target = torch.from_numpy(translated.number[examples.end].astype(np.int64))
     first, end = translated.place[data.offsets[examples.users]], translated.place[examples.end]

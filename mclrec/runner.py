@@ -48,7 +48,8 @@ def of_group(data, least, most):
 
 def noisy(data, share, seed=2020):
     "`data` with a strange item after an action of each test history, with the chance `share`. Training data it is not."
-    if data.cuts is not None: raise InputError(f"{data.name}: noise is put into histories of which one item is left out; load it without cut.")
+    if data.cuts is not None:
+        raise InputError(f"{data.name}: noise is put into histories of which one item is left out; load it without cut.")
     random, users = np.random.default_rng(seed), np.repeat(np.arange(data.n_users), data.lengths)
     place = np.arange(len(data.items))
     after = np.flatnonzero((random.random(len(place)) < share) & (place < data.offsets[users + 1] - 1))

@@ -24,14 +24,13 @@ import safetensors.torch
 import torch
 from torch.overrides import TorchFunctionMode
 
+from .card import card
 from .checks import InputError
 from .data import Interactions
 from .files import (OBJECT, TEXT, beside, cannot_write, check_file, clear_up, digest, exchange, fits, is_folder, json_bytes,
                           leftovers, parse_json, read_bytes, read_json, sync_folder, whole, write_atomically, write_json)
 from .model import Recommender, logger
 from .words import reason
-
-
 
 # %% ../nbs/5_in_practice/52_runs.ipynb #8b0d58a4
 def tensors_digest(tensors: dict) -> str:
@@ -130,7 +129,7 @@ def check_run(notes: dict, config: dict, path):
                          "restore it or train again.")
 
 # %% ../nbs/5_in_practice/52_runs.ipynb #33b7ba59
-SAVED = {"config.json", "vocabulary.json", "model.safetensors"}
+SAVED = {"config.json", "vocabulary.json", "model.safetensors", "card.md"}
 
 def vocabulary_bytes(model: Recommender) -> bytes:
     "The ids the model knows as JSON, numbers as numbers and everything else as text."
@@ -161,12 +160,13 @@ def save(model: Recommender, folder):
     finally: shutil.rmtree(new, ignore_errors=True)
 
 def _write_saved(model, folder):
-    "The three files of a saved model, the config last."
+    "The files of a saved model, the config last."
     ids, weights = vocabulary_bytes(model), model.state_dict()
     config = sealed({**model_config(model), "versions": versions()},
                     **{"vocabulary.json": digest(ids), "model.safetensors": tensors_digest(weights)})
     write_atomically(folder / "vocabulary.json", ids)
     write_tensors(folder / "model.safetensors", weights, {"run": config["checksums"]["config"]})
+    write_atomically(folder / "card.md", card(config).encode("utf-8", "backslashreplace"))
     write_json(folder / "config.json", config)
 
 # %% ../nbs/5_in_practice/52_runs.ipynb #2351e8f0

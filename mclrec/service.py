@@ -46,17 +46,24 @@ def asked(answers, history, k):
     return [str(item) for item in history], check_number("k", k, int, Range(1, MOST_K))
 
 # %% ../nbs/5_in_practice/92_a_service.ipynb #92page01
-PAGE = '''<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>What comes next?</title>
-<style>:root { color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif } body { max-width: 40rem; margin: 2rem auto; padding: 0 1rem }
-button, input { font: inherit; padding: .2rem .6rem; margin: .15rem } [role=alert] { min-height: 1.5em } li span { opacity: .7; padding-left: .6em }</style>
-<h1>What comes next?</h1><form><label>An item <input list="known" name="item" autocomplete="off" autofocus></label> <button>Add</button></form>
-<datalist id="known"></datalist><p id="history" aria-label="the history"></p><p role="alert"></p><ol id="list" aria-live="polite"></ol><h2></h2><ul id="alike"></ul>
+PAGE = '''<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>What comes next?</title>
+<style>:root { color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif }
+body { max-width: 40rem; margin: 2rem auto; padding: 0 1rem }
+button, input { font: inherit; padding: .2rem .6rem; margin: .15rem }
+[role=alert] { min-height: 1.5em } li span { opacity: .7; padding-left: .6em }</style>
+<h1>What comes next?</h1>
+<form><label>An item <input list="known" name="item" autocomplete="off" autofocus></label> <button>Add</button></form>
+<datalist id="known"></datalist><p id="history" aria-label="the history"></p><p role="alert"></p>
+<ol id="list" aria-live="polite"></ol><h2></h2><ul id="alike"></ul>
 <script>
 const $ = q => document.querySelector(q), history_ = []
 let turn = 0
-const ask = async (path, options) => { const r = await fetch(path, options), body = await r.json(); if (!r.ok) throw Error(body.error); return body }
+const ask = async (path, options) => { const r = await fetch(path, options), body = await r.json()
+  if (!r.ok) throw Error(body.error); return body }
 const button = (text, what) => Object.assign(document.createElement('button'), {textContent: text, onclick: what})
-const row = ({item, score}) => { const li = document.createElement('li'), s = document.createElement('span'); s.textContent = score.toFixed(2)
+const row = ({item, score}) => { const li = document.createElement('li'), s = document.createElement('span')
+  s.textContent = score.toFixed(2)
   li.append(button(item, () => add(item)), s); return li }
 async function show() {
   const mine = ++turn, last = history_.at(-1)
@@ -64,7 +71,8 @@ async function show() {
   let found = {items: []}, alike = {items: []}
   $('[role=alert]').textContent = ''
   if (history_.length) try {
-    found = await ask('recommend', {method: 'POST', headers: {'content-type': 'application/json'}, body: JSON.stringify({history: history_, k: 10})})
+    const body = JSON.stringify({history: history_, k: 10}), headers = {'content-type': 'application/json'}
+    found = await ask('recommend', {method: 'POST', headers, body})
     alike = await ask('similar?' + new URLSearchParams({item: last, k: 5}))
   } catch (e) { if (mine === turn) $('[role=alert]').textContent = e.message }
   if (mine !== turn) return                       // somebody was quicker
@@ -73,31 +81,35 @@ async function show() {
 }
 const add = item => { history_.push(item); show() }
 $('form').onsubmit = e => { e.preventDefault(); const item = e.target.item.value.trim(); e.target.reset(); if (item) add(item) }
-ask('items').then(({items}) => $('#known').replaceChildren(...items.slice(0, 5000).map(i => Object.assign(document.createElement('option'), {value: i}))))
+const option = value => Object.assign(document.createElement('option'), {value})
+ask('items').then(({items}) => $('#known').replaceChildren(...items.slice(0, 5000).map(option)))
 </script></html>'''
 
-# %% ../nbs/5_in_practice/92_a_service.ipynb #92app001
-def app(path):
-    "The service for the run or .onnx file at `path`, as a FastAPI application."
-    from fastapi import Body, FastAPI
+# %% ../nbs/5_in_practice/92_a_service.ipynb #92wron00
+def _in_a_sentence(served):
+    "Whatever the application refuses, it refuses in one sentence: {'error': …}."
     from fastapi.exceptions import RequestValidationError
-    from fastapi.responses import HTMLResponse, JSONResponse
+    from fastapi.responses import JSONResponse
     from starlette.exceptions import HTTPException
-    now, loading, served = [Answers(path)], threading.Lock(), FastAPI(title="mclrec", docs_url=None, redoc_url=None)
-    rows = lambda pairs: {"items": [{"item": item, "score": score} for item, score in pairs]}
+    no_question = lambda what, status: JSONResponse({"error": sentence(f"{what}; see /openapi.json for what can be asked.")}, status)
 
     @served.exception_handler(InputError)
     def refuse(request, e): return JSONResponse({"error": str(e)}, 404 if isinstance(e, Unknown) else 422)
 
     @served.exception_handler(RequestValidationError)
-    def misread(request, e):
-        wrong = e.errors()[0]
-        return no_question(f"{wrong['loc'][-1]}: {wrong['msg']}", 422)
+    def misread(request, e): return no_question(f"{e.errors()[0]['loc'][-1]}: {e.errors()[0]['msg']}", 422)
 
     @served.exception_handler(HTTPException)
     def elsewhere(request, e): return no_question(e.detail, e.status_code)
 
-    def no_question(what, status): return JSONResponse({"error": sentence(f"{what}; see /openapi.json for what can be asked.")}, status)
+# %% ../nbs/5_in_practice/92_a_service.ipynb #92app001
+def app(path):
+    "The service for the run or .onnx file at `path`, as a FastAPI application."
+    from fastapi import Body, FastAPI
+    from fastapi.responses import HTMLResponse, JSONResponse
+    now, loading, served = [Answers(path)], threading.Lock(), FastAPI(title="mclrec", docs_url=None, redoc_url=None)
+    rows = lambda pairs: {"items": [{"item": item, "score": score} for item, score in pairs]}
+    _in_a_sentence(served)
 
     @served.post("/recommend")
     def recommend(history: list[str | int] = Body(), k: int = Body(10)):
@@ -135,6 +147,7 @@ def serve(path, host: str = "127.0.0.1", port: int = 8000):
     served = app(path)
     if "torch" in sys.modules: sys.modules["torch"].set_num_threads(1)
     try: place = socket.create_server((host, port))
-    except (OSError, OverflowError) as e: raise InputError(f"{host}:{port}: cannot be listened at ({reason(e)}); choose another --port.") from None
+    except (OSError, OverflowError) as e:
+        raise InputError(f"{host}:{port}: cannot be listened at ({reason(e)}); choose another --port.") from None
     print(f"http://{host}:{place.getsockname()[1]}/", flush=True)
     uvicorn.Server(uvicorn.Config(served, log_level="warning", access_log=False)).run(sockets=[place])

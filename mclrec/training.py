@@ -219,12 +219,12 @@ def fit(model: Recommender, data: Interactions, epochs: int | None = None, seed:
         config = _config(model, data, how, precision, compile, tuned)
         records = begin(lambda: open_run(folder, config, trainer, best, resume) if folder else [], trainer, best, config)
         with shared_out(trainer): _train(trainer, data, epochs, how["patience"], best, records, folder, progress, on_epoch)
-    if trainer.epoch <= model.warm_up:
-        logger.warning("%s: all %d epochs belong to its warm-up of %d; train longer, or shorten it, before you "
-                       "judge it.", model.name, trainer.epoch, model.warm_up)
+    if trainer.epoch <= model.warm_up: logger.warning(_ALL_WARM_UP, model.name, trainer.epoch, model.warm_up)
     return records
 
 # %% ../nbs/2_the_method/11_training.ipynb #5507f50c
+_ALL_WARM_UP = "%s: all %d epochs belong to its warm-up of %d; train longer, or shorten it, before you judge it."
+
 def _config(model, data, how, precision, compile, tuned):
     "What a run is: its model, the arguments of `fit`, its data, and what its numbers may depend on."
     depends = {**versions(), "device": model.device.type, "precision": precision, "compile": compile}

@@ -54,11 +54,14 @@ def gained(runs, metric="NDCG@10", split="test", seen="in"):
     "What each person gains in each of the runs {seed: record}: (people, seeds)."
     return np.stack([gains(ranks(runs[seed], split, seen), metric) for seed in sorted(runs)], 1)
 
+def _judged_on(runs, split): return {seed: record for seed, record in runs.items() if split in record["ranks"]}
+
 def contrast(a, b, metric="NDCG@10", splits=("test", "test"), seen="in"):
     """What the runs `a` gain more than the runs `b`, {seed: record} each, in `metric` and in HR@10: two tables (people, seeds they share).
 
     `splits`: on what either side is judged, the test or one of its noises. None if they share no seed.
     """
+    a, b = (_judged_on(runs, split) for runs, split in zip((a, b), splits))
     seeds = sorted(a.keys() & b.keys())
     if not seeds: return None
     a, b = ({seed: runs[seed] for seed in seeds} for runs in (a, b))
@@ -186,6 +189,7 @@ def lost(runs, split="noise 0.15", metric="NDCG@10"):
 
 def loses_less(a, b, split="noise 0.15"):
     "By how much the runs `a` lose a smaller share to noise than the runs `b`, in NDCG@10 and in HR@10; None if they share no seed."
+    a, b = _judged_on(a, split), _judged_on(b, split)
     seeds = a.keys() & b.keys()
     if not seeds: return None
     a, b = ({seed: runs[seed] for seed in seeds} for runs in (a, b))

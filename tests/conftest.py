@@ -26,7 +26,8 @@ settings.load_profile("mclrec")
 # What takes minutes: it trains models, starts the command or a browser. A new module is quick until it is named here.
 SLOW = ("browser/", "site/", "test_cli", "test_contrast_and_cloze", "test_distributed", "test_download", "test_every_model",
         "test_exercises", "test_experiments", "test_export", "test_live", "test_plain_rivals", "test_playground", "test_robustness",
-        "test_runner", "test_runs", "test_sharing", "test_training", "test_tune", "test_two_views", "test_views", "test_workshop")
+        "test_runner", "test_runs", "test_service", "test_sharing", "test_training", "test_tune", "test_two_views", "test_views",
+        "test_workshop")
 
 
 def pytest_addoption(parser):

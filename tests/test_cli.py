@@ -216,7 +216,7 @@ def test_train(trained, shop):
     assert re.fullmatch(r"4 epochs\. Test, seen items in:\n(.*\n){3}Test, seen items out:\n(.*\n){3}", done.out)
     assert re.search(r"mclrec: about \d+\.?\d* s for at most 4 epochs, \d+\.\d s each, on the CPU, \d+ threads\n", done.err)
     assert not sentences(done.err) and "epoch 4/4" in done.err and "λ = 0.03, β = 0.1, γ = 0.01" in done.err
-    assert sorted(files(folder)) == ["config.json", "metrics.jsonl", "model.safetensors", "state.safetensors", "vocabulary.json"]
+    assert sorted(files(folder)) == ["card.md", "config.json", "metrics.jsonl", "model.safetensors", "state.safetensors", "vocabulary.json"]
     assert [r["epoch"] for r in records(folder)] == [1, 2, 3, 4] and set(records(folder)[0]["valid"]) == METRICS
     config = json.loads((folder / "config.json").read_text())
     assert (config["model"], config["preset"], config["seed"], config["settings"]["d"], config["fit"]["batch_size"]) == ("mclrec", "official", 2020, 8, 32)

@@ -73,6 +73,32 @@ def test_tables_read_back(tmp_path, suffix, packed, rows):
     assert same(data, from_rows(*zip(*rows), core=0))
 
 
+@pytest.mark.parametrize("suffix", TEXT[:3])
+@files
+@given(rows=rows_of(ids))
+def test_large_tables_read_back(tmp_path, suffix, rows):
+    path = put(tmp_path, f"data{suffix}", text_of(rows, suffix))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loading, "QUICK", 0)
+        assert same(load(path, core=0), from_rows(*zip(*rows), core=0))
+
+
+@pytest.mark.parametrize("text, quick", [
+    ("user,item,time\na,x,3\na,y,1\n\nb,x,2\n", True), ("user;item;time;x\r\na;x;3;\r\na;y;1;\r\n", True), ("\ufeffuser,item\na,x\na,y", True),
+    ("user,item,time\na,x,3.5\na,y,1e9\n", True), ("time,item,user\n-3,x,a\n5,y,a\n", True), ("user,item\na,\"x\"\n", False), ("user,item\na, x\na,x\n", False),
+    ("user,item,time\na,x,0x10\n", False), ("user,item,time\na,x,2020-01-01\n", False), ("user,item,time\na,x,nan\n", False), ("user,item\na,x,y\n", False),
+    ("user,item\na\n", False), ("user,item\n,x\n", False), ("user,item\na,x\n  \nb,x\n", False), ("user,what\na,x\n", False), ("user,item\n", True), ("", False),
+    ("sep=;\nuser;item\na;x\n", False), ("user,item,time\na,x,1400000000\na,y,1400000000000\n", False), ("user,item\na,x\rb,y\n", False)])
+def test_the_quick_reader_gives_what_the_careful_one_gives(tmp_path, monkeypatch, text, quick):
+    path, found = put(tmp_path, "data.csv", text), []
+    for least in (2**60, 0):
+        monkeypatch.setattr(loading, "QUICK", least)
+        try: data = load(path, core=0)
+        except InputError as e: found.append(str(e))
+        else: found.append((data.user_ids, data.item_ids, data.items.tolist(), data.offsets.tolist()))
+    assert found[0] == found[1] and (loading._quick(path, (None,) * 3) is not None) == quick
+
+
 @files
 @given(rows=st.lists(st.tuples(ids.filter(lambda i: i[0] not in "[{"), st.lists(ids, min_size=1, max_size=6)), min_size=1, max_size=8), blank=st.sampled_from([" ", "\t", "   "]))
 def test_txt_reads_back(tmp_path, rows, blank):

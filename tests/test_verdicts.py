@@ -99,6 +99,7 @@ def test_what_noise_costs_is_a_share_of_what_was_there():
     robust, weak = ({seed: run(clean, **{"0.15": noisy}) for seed in SEEDS} for noisy in (clean, half))
     table, _ = loses_less(robust, weak)
     assert np.allclose(table.mean(0), .5) and loses_less(robust, {}) is None
+    assert loses_less(robust, runs(.5)) is None                                       # not judged with noise
     one, other = (gained(runs(.5, people)) for people in (300, 100))                  # groups of different sizes
     assert np.isclose(between((one, one), (other, other))[0].mean(), one.mean() - other.mean()) and between(None, (one, one)) is None
 

@@ -15,7 +15,7 @@ from ..checks import InputError, Range
 from ..data import Examples, learnable
 from ..engine import keep_mask, within
 from ..model import EncoderRecommender, Recommender
-from .bpr import Unseen, UserTable, training_part
+from .bpr import Unseen, UserTable
 
 # %% ../../nbs/3_the_field/24_caser.ipynb #efccbf6f
 def windows(batch, L):
