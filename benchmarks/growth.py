@@ -87,7 +87,7 @@ def main():
         print(f"{case['users']:8} {case['items']:9} {case['n']:4} {case['length']:11} | {r['batch_ms']:6.0f} ms {r['ranking_s']:9.1f} s | "
               f"{r['parameters_mb']:7.0f} MB {r['above_mb']:7.0f} MB {r['ranking_above_mb']:10.0f} MB {r['held_mb']:5.0f} MB{' ' + case['model'] if 'model' in case else ''}", flush=True)
     if args.keep:
-        with open(args.keep, "w", encoding="utf-8") as file: file.write("[\n" + ",\n".join(map(json.dumps, found)) + "\n]\n")
+        with open(args.keep, "w", encoding="utf-8") as file: file.write('{"cases": [\n' + ",\n".join(map(json.dumps, found)) + "\n]}\n")
 
 
 if __name__ == "__main__":

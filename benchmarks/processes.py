@@ -47,7 +47,7 @@ def main():
                                  env=os.environ | {"OMP_NUM_THREADS": "1"}).stdout
             found.append({**case, "processes": processes, **json.loads(out)})
             print(found[-1], flush=True)
-    with open(sys.argv[1], "w", encoding="utf-8") as file: file.write("[\n" + ",\n".join(map(json.dumps, found)) + "\n]\n")
+    with open(sys.argv[1], "w", encoding="utf-8") as file: file.write('{"cases": [\n' + ",\n".join(map(json.dumps, found)) + "\n]}\n")
 
 
 if __name__ == "__main__":
