@@ -240,6 +240,8 @@ class Page:
             names = ["plotly.js", "mathematics.js", "book.js", "computed.js", *(["tour.js"] if self.page == "index" else []), f"frames/{self.path.stem}.js"]
             scripts = "".join(f'<script defer src="{self.up}_static/{name}"></script>' for name in names)
             self.made["cells"].append({"cell_type": "markdown", "id": "scripts", "metadata": {}, "source": scripts})
+        link = f'<p class="mclrec-download"><a href="{self.up}notebooks/{self.page}.ipynb" download>Download this notebook</a></p>'
+        self.made["cells"].append({"cell_type": "markdown", "id": "download", "metadata": {}, "source": link})
         place = source / f"{self.page}.ipynb"
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(json.dumps(self.made, ensure_ascii=False), encoding="utf-8")
