@@ -37,8 +37,7 @@ class Recommender(nn.Module):
     """
     name, PRESETS, DEFAULTS, RANGES = "", {"shared": {}}, {}, {}
     n = 1                   # how many of the last items of a history it reads
-    warm_up = 0             # so many first epochs do not count for early stopping
-    valid_seen_out = False  # whether the best epoch is chosen with the items a user has out of the ranking
+    warm_up, valid_seen_out = 0, False  # first epochs that do not count for stopping; whether the best is chosen with seen items out
     knows_users, apart = False, "it reads every prefix apart"   # whether it keeps something per user; why it shares no prefixes
     TRAINING = {}           # of a preset: what `fit` takes where it is told nothing else, such as {"swift": {"lr": 3e-3}}
 
