@@ -8,7 +8,7 @@ __all__ = ['RANKING', 'PROTOCOL', 'card', 'write_card']
 # %% ../nbs/5_in_practice/93_model_card.ipynb #93imp000
 from pathlib import Path
 
-from .files import read_json, write_atomically
+from .files import clear_up, read_json, write_atomically
 from .words import shown
 
 # %% ../nbs/5_in_practice/93_model_card.ipynb #93card00
@@ -55,4 +55,5 @@ def card(config: dict, data=None, tested: dict | None = None) -> str:
 def write_card(folder, data=None, tested: dict | None = None):
     "Write the `card` of the run in `folder` to its `card.md`. Raises `InputError` if it cannot be written."
     text = card(read_json(Path(folder) / "config.json"), data, tested)
+    clear_up(folder, "card.md")
     write_atomically(Path(folder) / "card.md", text.encode("utf-8", "backslashreplace"))

@@ -38,6 +38,7 @@ class Recommender(nn.Module):
     name, PRESETS, DEFAULTS, RANGES = "", {"shared": {}}, {}, {}
     n = 1                   # how many of the last items of a history it reads
     warm_up = 0             # so many first epochs do not count for early stopping
+    valid_seen_out = False  # whether the best epoch is chosen with the items a user has out of the ranking
     knows_users, apart = False, "it reads every prefix apart"   # whether it keeps something per user; why it shares no prefixes
     TRAINING = {}           # of a preset: what `fit` takes where it is told nothing else, such as {"swift": {"lr": 3e-3}}
 

@@ -140,7 +140,8 @@ def make_record(run, data, work, show=False):
     kept = {"test": pack(*both)} | {f"noise {share:g}": pack(ranks(model, noisy(data, share))) for share in run.noise}
     return {"run": run.asked, "settings": model.settings, "fit": config["fit"],
             "data": {"name": data.name, "fingerprint": fingerprint(data), "people": len(held_out(data).users), "items": data.n_items},
-            "protocol": PROTOCOL, "tries": run.tries, "revision": revision(), "versions": config["versions"], "hardware": hardware(),
+            "protocol": PROTOCOL.replace("seen items in", "seen items out") if model.valid_seen_out else PROTOCOL, "tries": run.tries,
+            "revision": revision(), "versions": config["versions"], "hardware": hardware(),
             "made": time.strftime("%Y-%m-%d %H:%M", time.gmtime()), "seconds": round(sum(r["seconds"] for r in epochs), 1),
             "cpu_seconds": None if resumed else round(time.process_time() - began, 1),
             "best_epoch": best_epoch(model, epochs, config["fit"]["metric"]),

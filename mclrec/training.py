@@ -156,7 +156,7 @@ def one_epoch(trainer, data, bar=None, tell=None):
         if tell is not None: tell(means.batches)
     if not on_cpu: check_finite({"epoch": [means.values()]}, number, means.batches)
     trained = time.perf_counter()
-    valid = (evaluate if here().size == 1 else evaluate_together)(trainer.model, data, "valid")
+    valid = (evaluate if here().size == 1 else evaluate_together)(trainer.model, data, "valid", trainer.model.valid_seen_out)
     seconds = dict(seconds=round(time.perf_counter() - begun, 3), seconds_training=round(trained - begun, 3))
     return {"epoch": number, **means.values(), "valid": valid, **seconds}
 

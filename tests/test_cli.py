@@ -586,7 +586,7 @@ def test_one_sentence(name, mclrec, trained, shop, tmp_path, request):
 @pytest.mark.parametrize("change, said", [
     (["--seed", "1"], "seed (2020, now 1)"), (["--preset", "paper"], "preset ('official', now 'paper')"), (["--model", "sasrec"], "model ('mclrec', now 'sasrec')"),
     (["--set", "inner=16"], "inner (8, now 16)"), (["--set", "lr=0.5"], "lr (0.001, now 0.5)"), (["--set", "batch_size=64"], "batch_size (32, now 64)"),
-    (["--set", "patience=3"], "patience (10, now 3)"), (["--core", "8"], "core"), (["DATA"], "data set or core")])
+    (["--set", "patience=3"], "patience (10, now 3)"), (["--core", "8"], "core"), (["DATA"], "data set, core or cut")])
 def test_only_epochs_may_change(change, said, mclrec, trained, shop, tmp_path):
     folder, before = trained[0], files(trained[0])
     (tmp_path / "shop.txt").write_text(shop.read_text().replace("u7 i1 ", "u7 i2 "))

@@ -52,10 +52,13 @@ def test_a_grown_model_answers_as_before(name):
         for k, item in enumerate(BEFORE.item_ids): assert torch.equal(mine[k], theirs[AFTER.item_ids.index(item)])
         assert larger.user_vocabulary == AFTER.user_ids and larger.grown_from["new_users"] == 3
         for k, user in enumerate(BEFORE.user_ids): assert torch.equal(model.P.weight[k], larger.P.weight[AFTER.user_ids.index(user)])
+    elif name == "recipe":  # its scores may change: whose neighbour an item is, is read from the log anew
+        for k, item in enumerate(BEFORE.item_ids, 1):
+            assert torch.equal(model.encoder.M.weight[k], larger.encoder.M.weight[AFTER.item_ids.index(item) + 1])
     else:  # the same numbers, added in another order
         assert scores(larger, BEFORE.item_ids[:4], BEFORE.item_ids) == pytest.approx(scores(model, BEFORE.item_ids[:4], BEFORE.item_ids), rel=1e-4, abs=1e-5)
     fresh.prepare(AFTER)
-    if larger.stages():
+    if larger.stages() and name != "recipe":
         for item in set(AFTER.item_ids) - set(BEFORE.item_ids):
             assert torch.equal(larger.item_vectors()[AFTER.item_ids.index(item)], fresh.item_vectors()[AFTER.item_ids.index(item)])
     fit(larger, AFTER, epochs=1, progress=False)

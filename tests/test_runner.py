@@ -55,7 +55,7 @@ def test_toy_is_trained_as_by_the_command():
 
 
 def test_table_3_has_all_models():
-    assert {row["model"] for row in FIELD.values()} == MODELS.keys()
+    assert {row["model"] for row in FIELD.values()} == MODELS.keys() - {"recipe"}        # which is another objective
 
 
 def test_what_means_the_same_is_one_run():

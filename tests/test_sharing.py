@@ -31,7 +31,7 @@ def model_of(name, data, dtype=torch.float64, **changes):
     "A small model without dropout, after `prepare`."
     kind = model_class(name)
     small = dict(d=8, n=5, inner=8, layers=2, heads=2, dropout=0.0, attention_dropout=0.0, hidden=8, lam=0.0, beta=0.0, pretrain=0, horizon=1)
-    model = kind(data.n_items, **{key: value for key, value in small.items() if key in kind.DEFAULTS}, **changes).to(dtype)
+    model = kind(data.n_items, **{key: value for key, value in small.items() if key in kind.DEFAULTS} | changes).to(dtype)
     model.prepare(data)
     return model
 

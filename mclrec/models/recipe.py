@@ -111,7 +111,7 @@ class Recipe(EncoderRecommender):
     each step. `tau`: scores are cosines divided by it, 0 for inner products. `seen_out`: what a history has is no candidate in the
     softmax. `horizon`: so many of the next items are predicted, worth 1, ½, ¼, …
     """
-    name = "recipe"
+    name, valid_seen_out = "recipe", True
     DEFAULTS = dict(EncoderRecommender.DEFAULTS, attention_dropout=0.2, regime="users", negatives=1024, horizon=4,
                     graph=20, tau=0.07, seen_out=True)
     RANGES = {**EncoderRecommender.RANGES, "graph": Range(0, 1000), "tau": Range(0)}
