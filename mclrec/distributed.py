@@ -14,11 +14,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import NamedTuple
 
-import numpy as np
 import torch
 import torch.distributed as dist
 
 from .checks import InputError
+from .data import held_out
 from .encoder import Encoder, Sequences
 from .model import evaluate, logger, ranks
 from .ranking import metrics
@@ -163,13 +163,14 @@ def shared_out(trainer):
 # %% ../nbs/5_in_practice/95_more_than_one_device.ipynb #95eval
 def evaluate_together(model, data, split="test", exclude_seen=False):
     "What `evaluate` gives, each process having ranked a share of the people."
-    size, able = here().size, data.lengths >= 3
-    if size == 1 or able.sum() < size: return evaluate(model, data, split, exclude_seen)
-    own = share(able.sum())
-    first, last = np.flatnonzero(able)[[own.start, own.stop - 1]]
+    size, able = here().size, held_out(data, split).users
+    if size == 1 or len(able) < size: return evaluate(model, data, split, exclude_seen)
+    own = share(len(able))
+    first, last = able[[own.start, own.stop - 1]]
     at, end = data.offsets[first], data.offsets[last + 1]
-    people = replace(data, items=data.items[at:end], offsets=data.offsets[first:last + 2] - at, user_ids=data.user_ids[first:last + 1])
-    places = torch.zeros(able.sum(), dtype=torch.int64)
+    people = replace(data, items=data.items[at:end], offsets=data.offsets[first:last + 2] - at, user_ids=data.user_ids[first:last + 1],
+                     cuts=None if data.cuts is None else data.cuts[first:last + 1])
+    places = torch.zeros(len(able), dtype=torch.int64)
     places[own] = ranks(model, people, split, exclude_seen)
     return metrics(total(places.to(model.device)).cpu())
 

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from tqdm.auto import tqdm
 
+from .card import write_card
 from .checks import InputError, OneOf, Range, check_data, check_number, check_seed
 from .data import Interactions, held_out
 from .distributed import begin, evaluate_together, from_first, here, shared_out
@@ -219,6 +220,7 @@ def fit(model: Recommender, data: Interactions, epochs: int | None = None, seed:
         config = _config(model, data, how, precision, compile, tuned)
         records = begin(lambda: open_run(folder, config, trainer, best, resume) if folder else [], trainer, best, config)
         with shared_out(trainer): _train(trainer, data, epochs, how["patience"], best, records, folder, progress, on_epoch)
+    if folder and here().rank == 0: write_card(folder, data)
     if trainer.epoch <= model.warm_up: logger.warning(_ALL_WARM_UP, model.name, trainer.epoch, model.warm_up)
     return records
 

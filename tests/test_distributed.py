@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mclrec.cli import main
+from mclrec.cuts import cut_in_time
 from mclrec.data import InputError, from_rows
 from mclrec.distributed import Rank, evaluate_together, joined, share, shared_out
 from mclrec.loading import load
@@ -16,6 +17,8 @@ from mclrec.registry import model_class
 from mclrec.training import Trainer, fit
 
 SHOP = from_rows([u for u in range(41) for _ in range(5 + u % 5)], [(3 * u + k * k) % 20 for u in range(41) for k in range(5 + u % 5)], core=0, name="shop")
+CUT = cut_in_time([u for u in range(41) for _ in range(9)], [(3 * u + k * k) % 20 for u in range(41) for k in range(9)],
+                  [5 * k + u % 17 for u in range(41) for k in range(9)], share=0.2, core=0, name="cut")
 BATCH = 23                       # 162 examples: the last batch has one, which two cannot share
 HOW = dict(batch_size=BATCH)
 SMALL = dict(d=8, n=6, layers=2, heads=2, inner=8)
@@ -36,19 +39,21 @@ CASES = {
     "coserec": ("coserec", None, STILL),
     "iclrec": ("iclrec", None, STILL),
     "srma": ("srma", None, STILL),
+    "a cut in time": ("sasrec", None, STILL),
+    "recipe": ("recipe", None, STILL),
     "with dropout": ("mclrec", "official", dict(dropout=0.3)),
 }
 
 
 def two_epochs(name):
     "Two epochs of a case, in numbers of 64 bits: the records, the weights, and how the people are ranked then."
-    kind, preset, settings = CASES[name]
-    model = model_class(kind)(SHOP.n_items, preset, **SMALL | settings).double()
-    trainer = Trainer(model, SHOP, batch_size=BATCH)
+    (kind, preset, settings), data = CASES[name], CUT if name == "a cut in time" else SHOP
+    model = model_class(kind)(data.n_items, preset, **SMALL | settings).double()
+    trainer = Trainer(model, data, batch_size=BATCH)
     with shared_out(trainer):
         records = [{f"{group} {k} {term}": float(value) for group, stages in record.items() for k, terms in enumerate(stages) for term, value in terms.items()}
                    for _ in range(2) for record in trainer.batches()]
-        ranking = evaluate_together(model, SHOP, "valid")
+        ranking = evaluate_together(model, data, "valid")
     return {"records": records, "weights": {name: t.flatten().tolist() for name, t in model.state_dict().items()}, "ranking": ranking,
             "random": trainer.generator.get_state().tolist()}
 
