@@ -118,7 +118,7 @@ def test_it_stops_early_and_keeps_its_best_epoch(name, preset):
         best, waited, kept = (value, 0, record) if value > best else (best, waited + 1, kept)
         assert waited <= 1 or k == len(counted) - 1                    # it does not go on after the second epoch without a gain
     assert len(records) == 12 or waited == 2
-    assert evaluate(model, SHOP, "valid") == kept["valid"]             # the same code on the same weights, twice
+    assert evaluate(model, SHOP, "valid", model.valid_seen_out) == kept["valid"]             # the same code on the same weights, twice
 
 
 @over(LEARNERS)

@@ -65,7 +65,7 @@ def test_load_of_save_recommends_as_before(make, tmp_path):
 def test_what_fit_keeps_is_what_it_leaves(tmp_path):
     model = SASRec(SHOP.n_items, **SMALL)
     mclrec.fit(model, SHOP, epochs=2, out=tmp_path / "run", progress=False)
-    assert sorted(f.name for f in (tmp_path / "run").iterdir()) == ["config.json", "metrics.jsonl", "model.safetensors", "state.safetensors", "vocabulary.json"]
+    assert sorted(f.name for f in (tmp_path / "run").iterdir()) == ["card.md", "config.json", "metrics.jsonl", "model.safetensors", "state.safetensors", "vocabulary.json"]
     assert recommend(load_run(tmp_path / "run"), SHOP, users=[1, 2]) == recommend(model, SHOP, users=[1, 2])
     first, second = map(json.loads, (tmp_path / "run" / "metrics.jsonl").read_text().splitlines())
     assert (first["epoch"], second["epoch"]) == (1, 2)

@@ -222,7 +222,7 @@ def test_random_numbers_of_another_device_cannot_go_on_here():
 def test_the_best_epoch_is_kept_not_the_last(monkeypatch, tmp_path):
     script, weights = [.1, .3, .2], []
 
-    def judge(model, data, split):
+    def judge(model, data, split, exclude_seen):
         weights.append({k: t.clone() for k, t in model.state_dict().items()})
         return dict.fromkeys(names(), script[len(weights) - 1])
     monkeypatch.setattr(module, "evaluate", judge)

@@ -57,7 +57,7 @@ def test_the_value_is_the_best_epoch_on_validation_and_the_run_says_of_how_many(
     import mclrec.training as training
     asked = []
     original = training.evaluate
-    monkeypatch.setattr(training, "evaluate", lambda model, data, split: asked.append(split) or original(model, data, split))
+    monkeypatch.setattr(training, "evaluate", lambda model, data, split, out: asked.append(split) or original(model, data, split, out))
     found = tune(make, SHOP, tmp_path / "study", 3, **HOW)
     model, run = best_run(found, make, SHOP, tmp_path / "study", **HOW)
     assert {*asked} == {"valid"}

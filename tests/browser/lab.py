@@ -170,8 +170,10 @@ class Notebook:
 
     def guess(self):
         "Answer every question of the page, the first answer of each, so that what waits for it opens."
-        for box in self.page.locator(".mclrec-guess:has(.widget-button:not([disabled]))").all():
-            box.locator(".widget-button").first.click()
+        unanswered = ".mclrec-guess:has(.widget-button:not([disabled]))"
+        while left := self.page.locator(unanswered).count():
+            self.page.locator(unanswered).first.locator(".widget-button").first.click()
+            self.page.wait_for_function(f"document.querySelectorAll('{unanswered}').length < {left}", timeout=60_000)
         self.settle()
 
     def explorables(self):

@@ -69,6 +69,7 @@ def live(open_notebook):
 def test_a_reader_trains(open_notebook):
     notebook = open_notebook(CHAPTER)
     notebook.run_all(600)
+    notebook.guess()
     assert notebook.faults() == []
     live = opened(notebook)
     assert live.batches() == 0 and live.threads() == 0
