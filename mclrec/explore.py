@@ -141,8 +141,7 @@ async function attach(place, model) {
   place.replaceChildren(plot, trouble);
   let width = 0;
   function draw() {
-    if (!plot.clientWidth) return;
-    width = plot.clientWidth;
+    if (!(width = plot.clientWidth)) return;
     const { error, figure } = JSON.parse(news.get("value"));
     const page = getComputedStyle(place);
     const ink = page.getPropertyValue("--jp-content-font-color1").trim() || page.color;
@@ -152,7 +151,7 @@ async function attach(place, model) {
     Plotly(model.get("source")).react(plot, data, { ...layout, autosize: true }, { displayModeBar: false, responsive: true });
   }
   const room = new ResizeObserver(() => { if (plot.clientWidth !== width) draw(); });
-  const theme = new MutationObserver(draw);
+  const theme = new MutationObserver(() => requestAnimationFrame(draw));   // JupyterLab hides the page while it changes the theme
   room.observe(plot);
   theme.observe(document.body, { attributeFilter: ["data-jp-theme-name", "data-jp-theme-light"] });
   news.on("change:value", draw);

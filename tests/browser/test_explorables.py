@@ -29,7 +29,11 @@ def test_a_figure_is_live_on_a_slow_page(open_notebook):
     assert notebook.move(0, "mclrec-control-scale") is not None
 
 
-BUSY = """() => { window.busy = setInterval(() => { const end = Date.now() + 2500; while (Date.now() < end); }, 50); }"""
+# For a minute the page has time for others only every two and a half seconds.
+BUSY = """() => {
+  let left = 24;
+  window.busy = setInterval(() => { const end = Date.now() + 2500; while (Date.now() < end); if (!--left) clearInterval(window.busy); }, 50);
+}"""
 
 
 @pytest.mark.parametrize("slow", ["throttled", "busy"])
