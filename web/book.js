@@ -278,3 +278,15 @@ document.addEventListener("toggle", ({ target }) => {
     one.open = true;
   }
 }, { capture: true });
+
+// ---- an equation wider than its place can be scrolled by keyboard, too
+
+const widths = new ResizeObserver(changed => {
+  for (const { target } of changed) {
+    if (target.scrollWidth > target.clientWidth) target.tabIndex = 0; else target.removeAttribute("tabindex");
+  }
+});
+addEventListener("load", async () => {
+  await globalThis.MathJax?.startup.promise;
+  for (const place of document.querySelectorAll('div.math, mjx-container[display="true"]')) widths.observe(place);
+});
