@@ -128,3 +128,31 @@ QUESTIONS |= {
          "about half": "So a chain that counts has nothing to say about the truth of the other half.",
          "nearly all": "Most of the 90,000 possible pairs never occur in training, sensible ones among them."},
         "33_fmc.ipynb, Counting what follows what")}
+
+# %% ../nbs/6_how_this_book_works/81_questions.ipynb #81qu0020
+QUESTIONS |= {
+    "kept": Question(
+        "Augmenters are trained so that two views of a person become alike. What do they let through of what the encoder knows?",
+        "who likes which kitchen",
+        {"who likes which kitchen": "Two views of a person have the kitchen in common, however they were cropped, masked or reordered.",
+         "which aisle comes next": "The order is what cropping, masking and reordering disturb: two views of one person disagree about it.",
+         "both alike": "A quarter of the dimensions is room for the strongest thing only, and the loss says which that is."},
+        "46_what_the_augmenters_learn.ipynb, What is let through"),
+    "pull": Question(
+        "Before training, and at the same weight: which contrast pulls harder on the encoder?", "that of the random views",
+        {"that of the random views": "Their vectors are long, so the scores are far apart and the loss is steep.",
+         "that of the learnt views": "Its value is the larger, a sum of three. But of vectors of length 1 the loss is flat.",
+         "both alike": "They are two sums of one kind, of vectors of very different lengths."},
+        "48_lambda_and_beta.ipynb, The pull of a term"),
+    "twice the people": Question(
+        "Twice the people, batches as large as before. How many times as many operations has an epoch of MCLRec?", "about two",
+        {"about two": "Twice as many batches, each as dear as before: nobody is compared with anybody outside of the batch.",
+         "about three": "A mixture of a part that doubles and one that takes four times as much? No part does the second.",
+         "about four": "So it would be if everybody were compared with everybody, in one batch that holds them all."},
+        "84_cost.ipynb, And the people?"),
+    "seeds": Question(
+        "Two trainings that differ by .003 in truth, judged on a thousand people. How many seeds show it four times in five?", "hundreds",
+        {"about five": "Five seeds show a difference several times as large.",
+         "about fifty": "Even with the people of Beauty it takes more.",
+         "hundreds": "And somewhat fewer with more people, whose share of the chance no seed takes away."},
+        "85_how_sure.ipynb, How many seeds")}
