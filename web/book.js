@@ -279,7 +279,7 @@ document.addEventListener("toggle", ({ target }) => {
   }
 }, { capture: true });
 
-// ---- an equation wider than its place can be scrolled by keyboard, too
+// ---- an equation or a table wider than its place can be scrolled by keyboard, too
 
 const widths = new ResizeObserver(changed => {
   for (const { target } of changed) {
@@ -288,7 +288,7 @@ const widths = new ResizeObserver(changed => {
 });
 addEventListener("load", async () => {
   await globalThis.MathJax?.startup.promise;
-  for (const place of document.querySelectorAll('div.math, mjx-container[display="true"]')) widths.observe(place);
+  for (const place of document.querySelectorAll('div.math, mjx-container[display="true"], .cell_output .text_html')) widths.observe(place);
 });
 
 // ---- Colab installs nothing by itself: below its button, the way to what must be run there first
