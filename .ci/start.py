@@ -27,7 +27,7 @@ def check():
         sys.exit(f"The packages in wheels/ need Python {made_for['at_least']} or a later {made_for['python']}, and this is {platform.python_version()}. "
                  "Run start.py with another one.")
     if other := [f"{key} {now[key]}, not {made_for[key]}" for key in now if now[key] != made_for[key]]:
-        sys.exit(f"The packages in wheels/ are for another machine than this one: {'; '.join(other)}. The slides, and site/ if it is there, need only a browser.")
+        sys.exit(f"The packages in wheels/ are for another machine than this one: {'; '.join(other)}. The handout, and the book's pages, which your teacher may have, need only a browser.")
 
 
 def install():

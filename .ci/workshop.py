@@ -531,7 +531,7 @@ def pack(path_minutes, folder, with_wheels=True):
     for name in ("start.py", "reset.py"):
         shutil.copy(root / ".ci" / name, room)
     if (root / "_site").is_dir():
-        shutil.copytree(root / "_site", room / "site")
+        shutil.copytree(root / "_site", folder / "site")  # not in the room: its pages show solutions
     if with_wheels:
         wheels(room / "wheels")
     line = ".".join(platform.python_version_tuple()[:2])
@@ -546,7 +546,8 @@ README = """{title}: a workshop of {minutes} minutes, in a box.
 teacher/timetable.html     begin here: what happens when, and what to prepare
 teacher/slides/index.html  the talk; opens from disk
 teacher/notebooks/         with solutions and notes
-room/                      what everybody gets: copy this folder, not the other
+site/index.html            the book's pages, solutions among them, if `make book` had been run; opens from disk
+room/                      what everybody gets: copy this folder, not the others
 room/start.py              python3 start.py: makes an environment of room/wheels/ and opens the first notebook
 room/reset.py              python3 reset.py notebooks/NAME.ipynb: a broken notebook comes back
 room/handout.html          one page to print

@@ -126,7 +126,7 @@ def test_the_talk_has_every_part_its_figures_its_notes_and_the_checkpoints(box):
 
 
 def test_links_between_the_notebooks_lead_somewhere(box):
-    for path in box.rglob("notebooks/*.ipynb"):
+    for path in [*(box / "room").rglob("notebooks/*.ipynb"), *(box / "teacher").rglob("notebooks/*.ipynb")]:
         for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
             for link in re.findall(r"\]\((?!https?://|#)([^)#\s]+)", books.source(cell)) if cell["cell_type"] == "markdown" else ():
                 assert (path.parent / link).exists(), f"{path.name}: {link}"
