@@ -290,16 +290,3 @@ addEventListener("load", async () => {
   await globalThis.MathJax?.startup.promise;
   for (const place of document.querySelectorAll('div.math, mjx-container[display="true"], .cell_output .text_html')) widths.observe(place);
 });
-
-// ---- Colab installs nothing by itself: below its button, the way to what must be run there first
-
-addEventListener("DOMContentLoaded", () => {
-  const colab = document.querySelector(".dropdown-launch-buttons a[href*='colab.research.google.com']");
-  if (!colab) return;
-  const item = document.createElement("li"), link = document.createElement("a");
-  link.className = "btn btn-sm dropdown-item";
-  link.href = `${document.documentElement.dataset.content_root}in_your_browser.html#with-a-kernel`;
-  link.textContent = "What Colab needs first";
-  item.append(link);
-  colab.closest("li").after(item);
-});

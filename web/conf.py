@@ -48,3 +48,15 @@ html_theme_options = {
 }
 mathjax_path = "mathjax/tex-svg-full.js"
 mathjax3_config = {"options": {"enableMenu": False}, "tex": {"tags": "none"}}
+
+
+def what_colab_needs(app, page, template, context, doctree):
+    "Colab installs nothing by itself: its menu also has the way to what must be run there first."
+    for button in context["header_buttons"]:
+        if button["label"] == "launch-buttons":
+            address = context["pathto"]("in_your_browser") + "#with-a-kernel"
+            button["buttons"].append({"type": "link", "text": "What Colab needs first", "url": address})
+
+
+def setup(app):
+    app.connect("html-page-context", what_colab_needs, priority=502)  # after the theme's own buttons
