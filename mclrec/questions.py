@@ -132,7 +132,8 @@ QUESTIONS |= {
 # %% ../nbs/6_how_this_book_works/81_questions.ipynb #81qu0020
 QUESTIONS |= {
     "kept": Question(
-        "Augmenters are trained so that two views of a person become alike. What do they let through of what the encoder knows?",
+        "Augmenters are trained so that two views of a person become alike. In the one run looked at here, what do they let through "
+        "of what the encoder knows?",
         "who likes which kitchen",
         {"who likes which kitchen": "Two views of a person have the kitchen in common, however they were cropped, masked or reordered.",
          "which aisle comes next": "The order is what cropping, masking and reordering disturb: two views of one person disagree about it.",

@@ -150,5 +150,5 @@ def serve(path, host: str = "127.0.0.1", port: int = 8000):
     except (OSError, OverflowError) as e:
         raise InputError(f"{host}:{port}: cannot be listened at ({reason(e)}); choose another --port.") from None
     print(f"http://{host}:{place.getsockname()[1]}/", flush=True)
-    place.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)             # else each answer waits 40 ms for a sign of life
+    place.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)             # else each answer waits for an acknowledgement
     uvicorn.Server(uvicorn.Config(served, log_level="warning", access_log=False)).run(sockets=[place])

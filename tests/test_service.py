@@ -125,8 +125,8 @@ def test_what_cannot_be_started_says_why(tmp_path, capfd):
     assert len(said) == 4 and "choose another --port" in said[0] and "choose another --port" in said[1] and "no such folder" in said[2] and "no such file" in said[3]
 
 
-def test_no_answer_waits_for_a_sign_of_life(tmp_path, monkeypatch):
-    "What listens hands its options to every connection: without this one, an answer in two pieces waits 40 ms between them."
+def test_no_answer_waits_for_an_acknowledgement(tmp_path, monkeypatch):
+    "What listens hands its options to every connection: without this one, an answer in two pieces waits for an acknowledgement of the first."
     import uvicorn
 
     run, asked = tmp_path / "run", []
