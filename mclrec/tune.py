@@ -91,7 +91,7 @@ def _drop_killed(study, path):
     import optuna
     for trial in study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.RUNNING]):
         with claimed(_lock(path, trial.number)) as gone:
-            if gone: study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+            if gone: study.tell(trial.number, state=optuna.trial.TrialState.FAIL, skip_if_finished=True)   # it may just have ended
 
 @contextmanager
 def next_try(study, path, tries, seed, space):

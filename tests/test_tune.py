@@ -2,6 +2,7 @@
 import json
 import subprocess
 import sys
+from contextlib import contextmanager
 from functools import partial
 
 import pytest
@@ -99,6 +100,19 @@ def test_two_processes_at_once_make_as_many_tries_as_were_asked_for(tmp_path):
     last = max(answers, key=lambda answer: answer["tries"])
     assert last["tries"] == 7 and last["run"] == "s-best-of-7" and (tmp_path / "s-best-of-7" / "config.json").exists()
     assert len(last["seen_out"]) == 9 and "try 1 of 7" in said[0][1] + said[1][1]
+
+
+def test_a_try_that_ends_while_another_process_looks_at_it_keeps_its_value(tmp_path, monkeypatch):
+    here, there = (open_study(tmp_path / "s.study", {}) for _ in range(2))
+    trial = there.ask()
+
+    @contextmanager
+    def claimed(path):
+        there.tell(trial, 0.5)                     # the other process ends, and its lock is free
+        yield True
+    monkeypatch.setattr(module, "claimed", claimed)
+    module._drop_killed(here, tmp_path / "s.study")
+    assert [t.value for t in here.trials] == [0.5]
 
 
 def test_the_command_says_what_it_found(tmp_path, monkeypatch, capsys):
