@@ -1,7 +1,7 @@
 """What do augmenters learn, and do dumb ones do as well? python benchmarks/augmenters.py results/augmenters.json --lines /tmp/augmenters.jsonl
 
 The small MCLRec of experiment x3, `official` in all but its augmenters: learnt, frozen, shared, left out; a learnt linear map, wide and as narrow as
-the MLP; and maps that learn nothing: a fixed turn, none at all (identity), noise. Last, augmenters that climb L_cl2 instead of going down.
+the MLP; and maps that learn nothing: a fixed turn, none at all (identity), noise, dropout. Last, augmenters that climb L_cl2 instead of going down.
 After several epochs a linear probe is asked what the vectors know of the toy shop's people: their kitchen, the aisle they were in last, the aisle
 they go to next. A probe is a logistic regression, fitted on one half of the people and asked about the other, both ways.
 """
@@ -32,9 +32,10 @@ from mclrec.views import augmented_once, effective_rank, snapshot
 SEEDS = [2020, 2021, 2022, 2023, 2024]
 AT = [0, 1, 2, 5, 10]                     # epochs after which the probes ask
 NOISE = 0.6                               # length of the noise over that of h
+DROPPED = 0.25                            # share of the dimensions that dropout leaves out
 ARMS = {"learnt": {}, "frozen": {"lr_aug": 1e-12}, "shared": {"share": True}, "none": {"beta": 0.0}, "linear": {"map": "linear"},
         "narrow linear": {"map": "narrow"}, "turn": {"map": "turn"}, "identity": {"map": "identity"}, "noise": {"map": "noise"},
-        "adversarial": {"climbs": True}}
+        "dropout": {"map": "dropout"}, "adversarial": {"climbs": True}}
 
 
 class Linear(nn.Module):
@@ -51,7 +52,7 @@ class Linear(nn.Module):
 
 
 class Fixed(nn.Module):
-    "A map that learns nothing: nothing but length 1, or a random turn before it, or noise."
+    "A map that learns nothing: nothing but length 1, or a random turn before it, or noise, or some dimensions left out."
     def __init__(self, kind, d, seed):
         super().__init__()
         self.kind, self.generator = kind, torch.Generator().manual_seed(seed)
@@ -62,6 +63,7 @@ class Fixed(nn.Module):
         if self.kind == "noise":
             strange = F.normalize(torch.randn(h.shape, generator=self.generator))
             h = h + NOISE * h.norm(dim=1, keepdim=True) * strange
+        if self.kind == "dropout": h = h * (torch.rand(h.shape, generator=self.generator) >= DROPPED)
         return F.normalize(h, eps=0)
 
 
@@ -89,6 +91,7 @@ class Still(MCLRec):
 
 class Turn(Still): kind = "turn"
 class Noise(Still): kind = "noise"
+class Dropped(Still): kind = "dropout"
 
 
 class Climbs(MCLRec):
@@ -98,7 +101,7 @@ class Climbs(MCLRec):
         return terms | {"loss": terms["loss"] - 2 * terms["cl2"]}
 
 
-KINDS = {"linear": Learns, "narrow": Narrow, "turn": Turn, "identity": Still, "noise": Noise}
+KINDS = {"linear": Learns, "narrow": Narrow, "turn": Turn, "identity": Still, "noise": Noise, "dropout": Dropped}
 
 
 def configurations():
@@ -169,4 +172,4 @@ def one(data, said, seed):
 
 
 if __name__ == "__main__":
-    run(arguments(__doc__), configurations(), one, SEEDS, {"at": AT, "noise": NOISE, "fit": TOY, "size": SMALL})
+    run(arguments(__doc__), configurations(), one, SEEDS, {"at": AT, "noise": NOISE, "dropped": DROPPED, "fit": TOY, "size": SMALL})

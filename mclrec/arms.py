@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SEEDS', 'USUAL', 'TOY', 'HOW', 'OWN', 'NOISE', 'FIELD', 'ABLATION', 'META', 'FOUR', 'BATCHES', 'WEIGHTS', 'GROUPS',
            'BATCH', 'LAMBDA_BETA', 'APART', 'SMALL', 'STEPS', 'X1', 'X2', 'X3', 'FAST', 'REGIMES', 'NO', 'RECIPE',
-           'ENDS', 'PLANS', 'PAPER', 'NO_R', 'NO_W', 'EXPERIMENTS', 'plain_row', 'Plan', 'Run', 'run_of', 'runs_of']
+           'ENDS', 'PLANS', 'PAPER', 'EXPERIMENTS', 'plain_row', 'Plan', 'Run', 'run_of', 'runs_of']
 
 # %% ../nbs/6_how_this_book_works/83_what_is_run.ipynb #d77imp
 import hashlib
@@ -111,38 +111,37 @@ PLANS = {f"{name}, rate × {rate:g}": dict(model="sasrec", regime="users", batch
 
 # %% ../nbs/6_how_this_book_works/83_what_is_run.ipynb #d77plan
 class Plan(NamedTuple):
-    "A declared experiment: its question, its rows by name, the data sets it is for, and what is not run, with the reason."
+    """A declared experiment: its question, its rows by name, the data sets it is for, and what of it no setting of the library
+    says: which file of benchmarks/ makes that on the toy shop, into results/."""
     question: str
     arms: dict
     data: tuple
-    not_run: dict = {}
+    elsewhere: dict = {}
 
 PAPER = ("toy", "beauty", "sports", "yelp")
-NO_R = "no model but MCLRec has R as a setting; benchmarks/r_added.py adds it on the toy shop (results/r_added.json)"
-NO_W = "the library has the paper's augmenter alone, no setting for another"
 
 # %% ../nbs/6_how_this_book_works/83_what_is_run.ipynb #d77plans
 EXPERIMENTS = {
     "table3": Plan("Which of thirteen models ranks best?", FIELD, (*PAPER, "toys")),
-    "table4": Plan("What does each part of MCLRec give?", ABLATION, PAPER, {"CL4SRec with R": NO_R, "DuoRec with R": NO_R}),
+    "table4": Plan("What does each part of MCLRec give?", ABLATION, PAPER, dict.fromkeys(("CL4SRec with R", "DuoRec with R"), "r_added")),
     "figure3": Plan("Is meta-training better than joint training?", META, PAPER),
-    "x1": Plan("Is it meta, or the second step?", X1, ("toy",), {
-        "third step on another batch": "a stage of the library sees one batch", "φ before θ": "no setting has this order"}),
-    "x2": Plan("What does R do?", X2, ("toy",), {"a penalty on length instead of R": "no model has this term",
-                                                 "R in CL4SRec and DuoRec": NO_R}),
+    "x1": Plan("Is it meta, or the second step?", X1, ("toy",), dict.fromkeys(
+        ("third step on another batch", "φ before θ", "φ after both steps of θ"), "order")),
+    "x2": Plan("What does R do?", X2, ("toy",), {"a penalty on length instead of R": "what_r_does",
+                                                 "R in CL4SRec and DuoRec": "r_added"}),
     "x3": Plan("Do learnt augmenters beat dumb ones?", X3, ("toy",), dict.fromkeys(
-        ("orthogonal", "linear", "identity", "identity with noise", "dropout", "adversarial"), NO_W)),
+        ("a fixed turn", "linear", "identity", "identity with noise", "dropout", "adversarial"), "augmenters")),
     "noise": Plan("What does noise in the histories cost?", {name: row for name, row in FIELD.items() if "noise" in row},
-                  ("toy", "sports", "yelp"), {"noise in training": "no model has it as a setting"}),
+                  ("toy", "sports", "yelp"), {"noise in training": "robustness"}),
     "groups": Plan("Who gains: people with few actions, or with many?", APART, ("toy", "sports", "yelp")),
     "batch": Plan("What do small batches cost?", BATCH, ("toy", "sports", "yelp")),
     "lambda_beta": Plan("Which weights are best, and does it matter?", LAMBDA_BETA, PAPER),
     "regimes": Plan("Who is as good in the faster regime?", REGIMES, ("beauty",)),
     "plan": Plan("What does a planned rate buy, against patience?", PLANS, ("toy",)),
     "recipe": Plan("What does each part of our recipe give?", RECIPE, ("beauty", "toys", "sports")),
-    "x4": Plan("What do augmenters learn?", {}, ("toy",), {"probes of h and z": "reads vectors during training, which no record keeps"}),
-    "x5": Plan("First or second order?", {}, ("toy",), {"the unrolled gradient": "the training loop takes the stopped one",
-                                                        "the gradient on another batch": "a stage of the library sees one batch"}),
+    "x4": Plan("What do augmenters learn?", {}, ("toy",), {"probes of h and z": "augmenters"}),
+    "x5": Plan("First or second order?", {}, ("toy",), dict.fromkeys(
+        ("the unrolled gradient", "the gradient on another batch"), "second_order")),
 }
 
 # %% ../nbs/6_how_this_book_works/83_what_is_run.ipynb #d77run

@@ -324,10 +324,10 @@ def list_experiment(name, data="toy", seeds=None, out=None):
         rows.append([arm[1], f"{len(there)} of {len(of_arm)}", len(there) - len(good) or "", value])
     missing = [run for run in _merged(wanted).values() if not fulfils(kept.get(run.name), run)]
     left = f"{len(missing)} runs are missing: {_time(missing, kept.values(), 1)}, one at a time." if missing else "Nothing is missing."
-    not_run = [f"not run: {what} ({why})" for one in dict.fromkeys(experiment for experiment, _ in arms) or [name]
-               for what, why in EXPERIMENTS[one].not_run.items()]
+    elsewhere = [f"{what}: benchmarks/{by}.py, results/{by}.json" for one in dict.fromkeys(experiment for experiment, _ in arms) or [name]
+                 for what, by in EXPERIMENTS[one].elsewhere.items()]
     table = [text_table(["", "seeds", "failed", "NDCG@10"], rows)] if rows else []
-    return "\n".join([*table, *not_run, left])
+    return "\n".join([*table, *elsewhere, left])
 
 def list_experiments(data="toy", out=None):
     "A text with a line for each declared experiment: its question and how many of its runs on `data` are recorded."

@@ -27,7 +27,7 @@ QUICK = {"BPR": dict(model="bpr", epochs=2, d=8), "popularity": dict(model="popu
 @pytest.fixture
 def trial():
     "Declares a small experiment for a test."
-    def declare(**arms): EXPERIMENTS["trial"] = Plan("Does it work?", arms, ("toy",), {"the rest": "it takes too long"})
+    def declare(**arms): EXPERIMENTS["trial"] = Plan("Does it work?", arms, ("toy",), {"the rest": "order"})
     yield declare
     EXPERIMENTS.pop("trial", None)
 
@@ -37,7 +37,8 @@ def trial():
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_rows_say_what_the_models_know(name):
     plan = EXPERIMENTS[name]
-    assert plan.question.endswith("?") and plan.data and (plan.arms or plan.not_run)
+    assert plan.question.endswith("?") and plan.data and (plan.arms or plan.elsewhere)
+    assert all((ROOT / "benchmarks" / f"{by}.py").exists() for by in plan.elsewhere.values())
     for row in plan.arms.values():
         kind = model_class(row["model"])
         assert row.get("preset") in (None, *kind.PRESETS)
@@ -169,7 +170,7 @@ def test_a_run_that_fails_is_recorded_and_stops_nobody(trial, tmp_path, caplog):
     assert str(tmp_path) not in json.dumps([o.record for o in found.values()]) and "2 runs failed" in caplog.text
     assert run_experiment("trial", seeds=[1], out=tmp_path) == {}                # nor is it tried again
     said = list_experiment("trial", seeds=[1], out=tmp_path)
-    assert re.search(r"fast +1 of 1 +1 +failed", said) and "not run: the rest (it takes too long)" in said and said.endswith("Nothing is missing.")
+    assert re.search(r"fast +1 of 1 +1 +failed", said) and "the rest: benchmarks/order.py" in said and said.endswith("Nothing is missing.")
 
 
 def test_a_full_disk_ends_the_command(trial, tmp_path, monkeypatch):
