@@ -43,13 +43,13 @@ def finished(lines):
     return rows
 
 
-def run(args, configurations, one, seeds, head, kept_of=lambda row: row):
-    """Every configuration with every seed: `one(data, said, seed)` trains what `said` says and gives a row.
+def run(args, configurations, one, seeds, head, kept_of=lambda row: row, source="toy"):
+    """Every configuration with every seed on the data `source`: `one(data, said, seed)` trains what `said` says and gives a row.
 
     All configurations of a seed come before the next seed. Then `args.file` is written, with `head` at its top and of each row what `kept_of` keeps.
     """
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 1)))
-    data, seeds = load("toy"), args.seeds or seeds
+    data, seeds = load(source), args.seeds or seeds
     for seed in () if args.write else seeds:
         for name, said in configurations.items():
             if not re.search(args.only, name) or (name, seed) in finished(args.lines): continue
