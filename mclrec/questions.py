@@ -132,7 +132,7 @@ QUESTIONS |= {
 # %% ../nbs/6_how_this_book_works/81_questions.ipynb #81qu0020
 QUESTIONS |= {
     "kept": Question(
-        "Augmenters are trained so that two views of a person become alike. In the one run looked at here, what do they let through "
+        "Augmenters are trained so that two views of a person become alike. In five trainings of the small model: what do they let through "
         "of what the encoder knows?",
         "who likes which kitchen",
         {"who likes which kitchen": "Two views of a person have the kitchen in common, however they were cropped, masked or reordered.",
