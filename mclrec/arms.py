@@ -88,7 +88,8 @@ X3 = {"learnt augmenters":           dict(model="mclrec", **SMALL),
 
 # %% ../nbs/6_how_this_book_works/83_what_is_run.ipynb #d77fast
 FAST = dict(regime="users", negatives=2048, epochs=20, batch_size=87, lr=2e-3, schedule="linear", warmup_epochs=0.5)
-REGIMES = {"SASRec":            dict(model="sasrec", preset="swift"),
+REGIMES = {"SASRec":            dict(model="sasrec", preset="swift", tries=2),
+           "SASRec, 30 epochs": dict(model="sasrec", preset="swift", epochs=30, tries=2),
            "GRU4Rec":           dict(model="gru4rec") | FAST,
            "CL4SRec":           dict(model="cl4srec") | FAST,
            "DuoRec":            dict(model="duorec") | FAST,
