@@ -9,7 +9,6 @@ The small MCLRec of experiment x1, as released but for the order of its three up
 Each at half, once and twice the rate of the toy shop, as in x1.
 """
 import time
-from itertools import product
 
 import torch
 from jobs import arguments, run

@@ -272,9 +272,11 @@ def _scattered(data):
     if data != "toy": return {"h̃, meta against joint": None}
     rows = read_experiment(find_results() / "meta_and_joint.json").rows
     def less(measure):
-        joint, meta = ({seed: row["measures"][measure][row["best_epoch"] - 1] for seed, row in rows[arm].items()} for arm in ("joint", "meta"))
+        joint, meta = ({seed: row["measures"][measure][row["best_epoch"] - 1] for seed, row in rows[arm].items()}
+                       for arm in ("joint", "meta"))
         return of_seeds([joint[seed] - meta[seed] for seed in sorted(meta)]), None
-    return {"with meta negatives are farther (uniformity)": less("uniformity"), "with meta positives are closer (alignment)": less("alignment")}
+    return {"with meta negatives are farther (uniformity)": less("uniformity"),
+            "with meta positives are closer (alignment)": less("alignment")}
 
 def _meta():
     where = ("Meta [4.4, Figure 3]", "45", "figure3")

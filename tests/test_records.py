@@ -17,8 +17,8 @@ from mclrec.toy import toy
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results"
-SCRIPTS = ["switches", "what_r_does", "r_added", "two_steps", "augmenters", "robustness", "second_order"]
-SEEDS = {"switches": 5, "what_r_does": 6, "r_added": 5, "two_steps": 5, "augmenters": 1, "robustness": 3, "second_order": 1}
+SCRIPTS = ["switches", "what_r_does", "r_added", "two_steps", "augmenters", "robustness", "second_order", "order", "meta_and_joint"]
+SEEDS = {"switches": 5, "what_r_does": 6, "r_added": 5, "two_steps": 5, "augmenters": 5, "robustness": 3, "second_order": 5, "order": 5, "meta_and_joint": 5}
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_a_record_says_what_it_was_made_of(name):
     assert head["revision"] and {"torch", "numpy", "python", "threads"} <= head["versions"].keys() and "ties against" in head["protocol"]
 
 
-@pytest.mark.parametrize("name", ["switches", "r_added", "two_steps", "augmenters", "second_order"])
+@pytest.mark.parametrize("name", ["switches", "r_added", "two_steps", "augmenters", "second_order", "order"])
 def test_numbers_of_a_row_can_be_of_one_ranking(name):
     for _, _, row in rows_of(name):
         assert row["test"].keys() == {"seen_in", "seen_out"} and row["seconds"] > 0
@@ -137,13 +137,30 @@ def test_runs_with_and_without_r_begin_alike():
 
 
 def test_the_records_of_experiments_are_light():
-    assert sum((RESULTS / f"{name}.json").stat().st_size for name in SCRIPTS) < 500_000
+    assert sum((RESULTS / f"{name}.json").stat().st_size for name in SCRIPTS) < 1_000_000
 
 
 def test_a_class_that_steps_twice_says_its_stages_twice(scripts):
     again = scripts["two_steps"].again
     assert [group for group, _ in again(MCLRec, 2)(9, d=8, joint=True).stages()] == ["all", "all"]
     assert [group for group, _ in again(MCLRec, 1)(9, d=8).stages()] == ["encoder", "augmenters", "encoder"]
+
+
+def test_updates_come_in_the_order_that_was_asked(scripts):
+    order = scripts["order"]
+    for name, said in order.ORDERS.items():
+        groups = [group for group, _ in order.ordered(said)(9, d=8).stages()]
+        assert groups == {"φ first": ["augmenters", "encoder", "encoder"], "φ last": ["encoder", "encoder", "augmenters"]}.get(name, ["encoder", "augmenters", "encoder"])
+
+
+def test_the_third_update_is_on_another_batch(scripts):
+    model = MCLRec(9, d=8, layers=1)
+    trainer, seen = scripts["order"].Other(model, toy_of(9), 1, batch_size=4), []
+    loss = model.encoder_loss
+    model.encoder_loss = lambda views: (seen.append(views.targets), loss(views))[1]
+    next(trainer.batches())
+    assert len(seen) == 2 and len(seen[0]) == len(seen[1]) == 4 and not torch.equal(*seen)
+    assert "stages" not in vars(model)
 
 
 def test_a_line_that_was_cut_is_run_again(scripts, tmp_path):
