@@ -12,7 +12,7 @@ import warnings
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jobs import arguments, run
+from jobs import arguments, followed, judged, run
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -23,10 +23,8 @@ from mclrec import MCLRec
 from mclrec.arms import SMALL, TOY
 from mclrec.data import held_out
 from mclrec.encoder import gather
-from mclrec.model import ranks
-from mclrec.people import gains, pack
 from mclrec.toy import AISLES, KITCHENS, aisle_of, kitchen_of
-from mclrec.training import BestEpoch, Trainer, one_epoch
+from mclrec.training import Trainer
 from mclrec.views import augmented_once, effective_rank, snapshot
 
 SEEDS = [2020, 2021, 2022, 2023, 2024]
@@ -147,25 +145,17 @@ def one(data, said, seed):
     drop = {key: TOY[key] for key in ("dropout", "attention_dropout")}
     model = kind(data.n_items, "official", seed, **SMALL, **drop, **said)
     trainer = Trainer(model, data, seed, TOY["batch_size"], TOY["lr"], lr_aug)
-    best, valid, known = BestEpoch(*model.metric), [], truth(data)
-    examples = held_out(data, "test", model.n)
+    examples, known = held_out(data, "test", model.n), truth(data)
     histories = gather(*(torch.from_numpy(x) for x in (data.items, examples.start, examples.end)))
-    augmented, found, numbers = augmented_once(model, histories), [], []
-    for epoch in range(TOY["epochs"] + 1):
-        if epoch in AT:
-            vectors, told = looked(model, histories, augmented)
-            right = {f"{what} from {name}": probe(x.numpy(), y) for what, y in known.items() for name, x in vectors.items()}
-            found.append({name: float(of.mean()) for name, of in right.items()})
-            numbers.append(told)
-        if epoch == TOY["epochs"]: break
-        record = one_epoch(trainer, data)
-        best.update(record, model)
-        valid.append(record["valid"][best.metric])
-    best.restore(model)
-    both = [ranks(model, data, "test", out) for out in (False, True)]
-    test = {f"seen_{seen}": {m: float(gains(of, m).mean()) for m in ("HR@10", "NDCG@10", "MRR@10")} for seen, of in zip(("in", "out"), both)}
-    return {"test": test, "valid": valid, "best_epoch": 1 + max(range(len(valid)), key=lambda k: (round(valid[k], 4), -k)),
-            "ranks": pack(*both), "probes": {name: [f[name] for f in found] for name in found[0]},
+    augmented, found, numbers, right = augmented_once(model, histories), [], [], {}
+    def look(epoch):
+        if epoch not in AT: return
+        vectors, told = looked(model, histories, augmented)
+        right.update({f"{what} from {name}": probe(x.numpy(), y) for what, y in known.items() for name, x in vectors.items()})
+        found.append({name: float(of.mean()) for name, of in right.items()})
+        numbers.append(told)
+    kept = followed(trainer, data, TOY["epochs"], look)
+    return {**judged(model, data), **kept, "probes": {name: [f[name] for f in found] for name in found[0]},
             "numbers": {name: [n[name] for n in numbers] for name in numbers[0]},
             "right": {name: base64.b85encode(np.packbits(of).tobytes()).decode() for name, of in right.items()},
             "seconds": round(time.process_time() - begun, 1)}

@@ -1,4 +1,4 @@
-"""What the experiments of chapters 41 and 42 share: a list of runs of which each is made once, a line a run, and one file in the end."""
+"""What the experiments share whose models no setting of the library can say: a list of runs of which each is made once, a line a run, and one file in the end."""
 import argparse
 import json
 import os
@@ -9,7 +9,10 @@ from pathlib import Path
 import torch
 
 from mclrec import load
+from mclrec.model import ranks
+from mclrec.people import gains, pack
 from mclrec.runs import fingerprint, versions
+from mclrec.training import BestEpoch, one_epoch
 from record import PROTOCOL, rounded
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -87,5 +90,33 @@ def trained(model, data, seed, epochs, **how):
     records = fit(model, data, epochs, seed, progress=False, **how)
     valid = [r["valid"][how["metric"]] for r in records]
     return {"test": {"seen_in": evaluate(model, data), "seen_out": evaluate(model, data, exclude_seen=True)}, "valid": valid,
-            "best_epoch": 1 + max(range(len(valid)), key=lambda k: (round(valid[k], model.metric[1] or 15), -k)),
-            "seconds": round(sum(r["seconds"] for r in records), 1)}
+            "best_epoch": best_epoch(valid, model.metric[1]), "seconds": round(sum(r["seconds"] for r in records), 1)}
+
+
+def best_epoch(valid, decimals):
+    "The number of the epoch with the best validation, rounded if `decimals` is given; the first of equals."
+    return 1 + max(range(len(valid)), key=lambda k: (round(valid[k], decimals or 15), -k))
+
+
+def followed(trainer, data, epochs, look=lambda epoch: None):
+    """Train so many epochs and leave the model with its best: validation by epoch, and which was the best.
+
+    `look(epoch)` is called before the first epoch, with 0, and after each.
+    """
+    model, valid = trainer.model, []
+    best = BestEpoch(*model.metric)
+    look(0)
+    for epoch in range(1, epochs + 1):
+        record = one_epoch(trainer, data)
+        best.update(record, model)
+        valid.append(record["valid"][best.metric])
+        look(epoch)
+    best.restore(model)
+    return {"valid": valid, "best_epoch": best_epoch(valid, best.decimals)}
+
+
+def judged(model, data):
+    "The test of a trained model, three metrics with seen items in and out, and everybody's rank in both."
+    both = [ranks(model, data, "test", out) for out in (False, True)]
+    test = {f"seen_{seen}": {m: float(gains(of, m).mean()) for m in ("HR@10", "NDCG@10", "MRR@10")} for seen, of in zip(("in", "out"), both)}
+    return {"test": test, "ranks": pack(*both)}

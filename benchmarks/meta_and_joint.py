@@ -6,11 +6,12 @@ After each epoch: alignment, uniformity and effective rank of h̃ of some people
 import time
 
 import torch
-from jobs import arguments, run
+from jobs import arguments, followed, run
+from two_steps import again
 
 from mclrec import MCLRec
 from mclrec.arms import META, run_of
-from mclrec.training import BestEpoch, Trainer, one_epoch
+from mclrec.training import Trainer
 from mclrec.views import augmented_once, snapshot, some_histories, view_numbers
 
 SEEDS = [2020, 2021, 2022, 2023, 2024]
@@ -23,11 +24,6 @@ def configurations():
     return {name: {"row": row, "times": times} for name, (row, times) in ARMS.items()}
 
 
-def often(times):
-    "MCLRec that takes each of its stages so often on a batch."
-    return type("MCLRec", (MCLRec,), {"stages": lambda self: [stage for stage in MCLRec.stages(self) for _ in range(times)]})
-
-
 @torch.no_grad()
 def looked(model, augmented):
     "The three numbers of h̃ of both views, and the mean length of h̃."
@@ -37,19 +33,15 @@ def looked(model, augmented):
 
 def one(data, said, seed):
     begun, asked = time.process_time(), run_of(META[said["row"]], data.name, seed).asked
-    model = often(said["times"])(data.n_items, asked["preset"], seed, **asked["settings"])
+    model = again(MCLRec, said["times"])(data.n_items, asked["preset"], seed, **asked["settings"])
     how = dict(asked["fit"])
     epochs = how.pop("epochs")
     trainer = Trainer(model, data, seed, **how)
-    augmented, best, valid, found = augmented_once(model, some_histories(data, model.n, PEOPLE)), BestEpoch(*model.metric), [], []
-    for _ in range(epochs):
-        record = one_epoch(trainer, data)
-        best.update(record, model)
-        valid.append(record["valid"][best.metric])
-        found.append(looked(model, augmented))
-    best_epoch = 1 + max(range(epochs), key=lambda k: (round(valid[k], 4), -k))
-    return {"valid": valid, "best_epoch": best_epoch, "measures": {name: [f[name] for f in found] for name in found[0]},
-            "seconds": round(time.process_time() - begun, 1)}
+    augmented, found = augmented_once(model, some_histories(data, model.n, PEOPLE)), []
+    def look(epoch):
+        if epoch: found.append(looked(model, augmented))
+    kept = followed(trainer, data, epochs, look)
+    return {**kept, "measures": {name: [f[name] for f in found] for name in found[0]}, "seconds": round(time.process_time() - begun, 1)}
 
 
 if __name__ == "__main__":

@@ -11,14 +11,12 @@ Each at half, once and twice the rate of the toy shop, as in x1.
 import time
 
 import torch
-from jobs import arguments, run
+from jobs import arguments, followed, judged, run
 
 from mclrec import MCLRec
 from mclrec.arms import SMALL, TOY
 from mclrec.encoder import gather
-from mclrec.model import ranks
-from mclrec.people import gains, pack
-from mclrec.training import BestEpoch, Trainer, one_epoch
+from mclrec.training import Trainer
 
 SEEDS = [2020, 2021, 2022, 2023, 2024]
 RATES = {"half": 0.5, "once": 1, "twice": 2}
@@ -59,16 +57,8 @@ def one(data, said, seed):
     model = ordered(said["order"])(data.n_items, "official", seed, **SMALL, **drop)
     rates = {key: TOY[key] * said["times"] for key in ("lr", "lr_aug")}
     trainer = (Other if said["another"] else Trainer)(model, data, seed, batch_size=TOY["batch_size"], **rates)
-    best, valid = BestEpoch(*model.metric), []
-    for _ in range(TOY["epochs"]):
-        record = one_epoch(trainer, data)
-        best.update(record, model)
-        valid.append(record["valid"][best.metric])
-    best.restore(model)
-    both = [ranks(model, data, "test", out) for out in (False, True)]
-    test = {f"seen_{seen}": {m: float(gains(of, m).mean()) for m in ("HR@10", "NDCG@10", "MRR@10")} for seen, of in zip(("in", "out"), both)}
-    return {"test": test, "valid": valid, "best_epoch": 1 + max(range(len(valid)), key=lambda k: (round(valid[k], 4), -k)),
-            "ranks": pack(*both), "seconds": round(time.process_time() - begun, 1)}
+    kept = followed(trainer, data, TOY["epochs"])
+    return {**judged(model, data), **kept, "seconds": round(time.process_time() - begun, 1)}
 
 
 if __name__ == "__main__":

@@ -7,12 +7,13 @@ smaller and larger batches, at the usual rates and at rates scaled with the batc
 import time
 from itertools import product
 
-from jobs import arguments, run
+from jobs import arguments, best_epoch, judged, run
 
 from mclrec import fit
 from mclrec.arms import FIELD, FOUR, GROUPS, SMALL, TOY
+from mclrec.data import held_out
 from mclrec.model import ranks
-from mclrec.people import gains, pack
+from mclrec.people import pack
 from mclrec.runner import noisy, of_group
 from mclrec.runs import model_class
 
@@ -39,12 +40,11 @@ def one(data, said, seed):
     size, times = said.get("batch_size", TOY["batch_size"]), said.get("times", 1)
     records = fit(model, taught, TOY["epochs"], seed, size, TOY["lr"] * times, TOY["lr_aug"] * times, progress=False)
     valid = [r["valid"][model.metric[0]] for r in records]
-    both = [ranks(model, data, "test", out) for out in (False, True)]
-    kept = {"test": pack(*both)}
-    if said.keys() == {"model"}: kept |= {f"noise {share:g}": pack(ranks(model, noisy(data, share))) for share in NOISE}
-    test = {f"seen_{seen}": {m: float(gains(of, m).mean()) for m in ("HR@10", "NDCG@10", "MRR@10")} for seen, of in zip(("in", "out"), both)}
-    return {"test": test, "valid": valid, "best_epoch": 1 + max(range(len(valid)), key=lambda k: (round(valid[k], model.metric[1] or 15), -k)),
-            "people": len(both[0]), "ranks": kept, "seconds": round(time.process_time() - begun, 1)}
+    kept = judged(model, data)
+    kept["ranks"] = {"test": kept["ranks"]}
+    if said.keys() == {"model"}: kept["ranks"] |= {f"noise {share:g}": pack(ranks(model, noisy(data, share))) for share in NOISE}
+    return {**kept, "valid": valid, "best_epoch": best_epoch(valid, model.metric[1]), "people": len(held_out(data).users),
+            "seconds": round(time.process_time() - begun, 1)}
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
-from jobs import arguments, run
+from jobs import arguments, followed, judged, run
 from torch.func import functional_call
 
 from mclrec import MCLRec
@@ -22,10 +22,8 @@ from mclrec.arms import SMALL, TOY
 from mclrec.augmenters import pairs
 from mclrec.contrast import plain_info_nce
 from mclrec.encoder import gather, padded
-from mclrec.model import ranks
-from mclrec.people import gains, pack
 from mclrec.regularizer import regularizer_per_anchor
-from mclrec.training import BestEpoch, Trainer, one_epoch
+from mclrec.training import Trainer
 
 SEEDS = [2020, 2021, 2022, 2023, 2024]
 ARMS = {name: {"gradient": name} for name in ("stopped", "unrolled", "held out")}
@@ -123,18 +121,10 @@ def one(data, said, seed):
     begun, drop = time.process_time(), {key: TOY[key] for key in ("dropout", "attention_dropout")}
     model = MCLRec(data.n_items, "official", seed, **SMALL, **drop)
     trainer = Unrolled(model, data, seed, said["gradient"], **{key: TOY[key] for key in ("batch_size", "lr", "lr_aug")})
-    best, valid = BestEpoch(*model.metric), []
-    for _ in range(EPOCHS):
-        record = one_epoch(trainer, data)
-        best.update(record, model)
-        valid.append(record["valid"][best.metric])
-    best.restore(model)
-    both = [ranks(model, data, "test", out) for out in (False, True)]
-    test = {f"seen_{seen}": {m: float(gains(of, m).mean()) for m in ("HR@10", "NDCG@10", "MRR@10")} for seen, of in zip(("in", "out"), both)}
+    kept = followed(trainer, data, EPOCHS)
     names = [name for name in trainer.seen[0] if name != "epoch"]
     looks = {name: [float(torch.tensor([s[name] for s in trainer.seen if s["epoch"] == e]).mean()) for e in range(EPOCHS)] for name in names}
-    return {"test": test, "valid": valid, "best_epoch": 1 + max(range(len(valid)), key=lambda k: (round(valid[k], 4), -k)),
-            "ranks": pack(*both), "cosines": looks, "seconds": round(time.process_time() - begun, 1)}
+    return {**judged(model, data), **kept, "cosines": looks, "seconds": round(time.process_time() - begun, 1)}
 
 
 if __name__ == "__main__":
