@@ -237,12 +237,15 @@ def _overall():
 # %% ../nbs/4_the_evidence/49_claims_and_verdicts.ipynb #e49cl2
 R_SETTING = "official dropout .2 rates 13 shape 13 R "                     # chapter 13's, in results/what_r_does.json
 
+def _less(off, on):
+    "By how much less `on` measures than `off`, {seed: value} each: as `earlier_contrast`, with nothing of hits."
+    return of_seeds([off[seed] - on[seed] for seed in sorted(on)]), None
+
 def _views_with_r(data):
     if data != "toy": return {}
     rows = read_experiment(find_results() / "what_r_does.json").rows
     def less(measure):
-        last = [{seed: row["measures"][measure][-1] for seed, row in rows[R_SETTING + state].items()} for state in ("off", "on")]
-        return of_seeds([last[0][seed] - last[1][seed] for seed in sorted(last[0])]), None
+        return _less(*({seed: row["measures"][measure][-1] for seed, row in rows[R_SETTING + state].items()} for state in ("off", "on")))
     return {"with R positives are closer (alignment)": less("z alignment"),
             "with R negatives are farther (uniformity)": less("z uniformity")}
 
@@ -272,9 +275,8 @@ def _scattered(data):
     if data != "toy": return {"h̃, meta against joint": None}
     rows = read_experiment(find_results() / "meta_and_joint.json").rows
     def less(measure):
-        joint, meta = ({seed: row["measures"][measure][row["best_epoch"] - 1] for seed, row in rows[arm].items()}
-                       for arm in ("joint", "meta"))
-        return of_seeds([joint[seed] - meta[seed] for seed in sorted(meta)]), None
+        return _less(*({seed: row["measures"][measure][row["best_epoch"] - 1] for seed, row in rows[arm].items()}
+                       for arm in ("joint", "meta")))
     return {"with meta negatives are farther (uniformity)": less("uniformity"),
             "with meta positives are closer (alignment)": less("alignment")}
 
