@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SEEDS', 'USUAL', 'TOY', 'HOW', 'OWN', 'NOISE', 'FIELD', 'ABLATION', 'META', 'FOUR', 'BATCHES', 'WEIGHTS', 'GROUPS',
-           'BATCH', 'LAMBDA_BETA', 'APART', 'SMALL', 'STEPS', 'X1', 'X2', 'X3', 'FAST', 'REGIMES', 'NO', 'RECIPE',
-           'ENDS', 'PLANS', 'PAPER', 'EXPERIMENTS', 'plain_row', 'Plan', 'Run', 'run_of', 'runs_of']
+           'BATCH', 'LAMBDA_BETA', 'APART', 'SMALL', 'STEPS', 'X1', 'X2', 'X3', 'FAST', 'REGIMES', 'PARTS', 'NO',
+           'RECIPE', 'ENDS', 'PLANS', 'PAPER', 'EXPERIMENTS', 'plain_row', 'Plan', 'Run', 'run_of', 'runs_of']
 
 # %% ../nbs/6_how_this_book_works/83_what_is_run.ipynb #d77imp
 import hashlib
@@ -96,6 +96,17 @@ REGIMES = {"SASRec":            dict(model="sasrec", preset="swift", tries=2),
            "MCLRec":            dict(model="mclrec", tries=2) | FAST,
            "MCLRec, 40 epochs": dict(model="mclrec", tries=2) | FAST | dict(epochs=40)}
 
+# %% ../nbs/6_how_this_book_works/83_what_is_run.ipynb #d77parts
+PARTS = {name: row | FAST for name, row in {
+    "MCLRec":                        dict(model="mclrec", tries=2),
+    "MCLRec-J, jointly":             dict(model="mclrec", joint=True),
+    "without R":                     dict(model="mclrec", regularizer=False),
+    "MCLRec-J, two steps":           dict(model="mclrec", joint=True, times=2),
+    "one shared augmenter":          dict(model="mclrec", share=True),
+    "without L_cl2":                 dict(model="mclrec", beta=0.0),
+    "CL4SRec":                       dict(model="cl4srec"),
+    "DuoRec":                        dict(model="duorec")}.items()}
+
 # %% ../nbs/6_how_this_book_works/83_what_is_run.ipynb #d77recipe
 NO = {"the graph": dict(graph=0), "the cosine": dict(tau=0.0), "the horizon": dict(horizon=1), "seen items out": dict(seen_out=False)}
 RECIPE = {"the recipe":      dict(model="recipe", tries=44),
@@ -138,6 +149,7 @@ EXPERIMENTS = {
     "batch": Plan("What do small batches cost?", BATCH, ("toy", "sports", "yelp")),
     "lambda_beta": Plan("Which weights are best, and does it matter?", LAMBDA_BETA, PAPER),
     "regimes": Plan("Who is as good in the faster regime?", REGIMES, ("beauty",)),
+    "parts": Plan("What does each part of MCLRec give on a real shop, in the faster regime?", PARTS, ("beauty", "sports", "yelp")),
     "plan": Plan("What does a planned rate buy, against patience?", PLANS, ("toy",)),
     "recipe": Plan("What does each part of our recipe give?", RECIPE, ("beauty", "toys", "sports")),
     "x4": Plan("What do augmenters learn?", {}, ("toy",), {"probes of h and z": "augmenters"}),
