@@ -7,7 +7,7 @@ __all__ = ['EXPLORATORY', 'LEAST', 'SAME', 'VERDICT_HEAD', 'FLOOR', 'PLAIN', 'CO
            'SECTIONS', 'ORDER', 'recorded', 'best_of', 'gained', 'contrast', 'of_seeds', 'earlier_contrast', 'Judged',
            'judge', 'in_thousand', 'with_interval', 'verdict_rows', 'earlier', 'of_field', 'best_of_field',
            'each_against', 'lost', 'loses_less', 'between', 'best_weights', 'Claim', 'Found', 'judge_section',
-           'found_of', 'judge_claims', 'hours_left']
+           'judge_faster', 'found_of', 'judge_claims', 'hours_left']
 
 # %% ../nbs/4_the_evidence/49_claims_and_verdicts.ipynb #e49imp
 from functools import cache
@@ -356,13 +356,24 @@ def _together(judged):
     if len(run) < len(judged) and found in ("supported", "exploratory, for"): found = "undecided"      # of the rest we know nothing
     return Found(found, worst, run[worst], len(judged), sum(j.verdict in ("supported", "exploratory, for") for j in run.values()))
 
-def judge_section(section, data="toy", draws=10_000):
-    "All comparisons of the claims of a section on a data set, judged together: {key: {said: `Judged`, or None if not run}}."
-    parts = {key: claim.parts(data) if claim.parts else {} for key, claim in CLAIMS.items() if claim.section == section}
+def _judge_parts(parts, draws):
+    "The comparisons of some claims, {key: {said: contrast}}, judged together."
     every = {(key, said): made for key, of in parts.items() for said, made in of.items()}
     equal = {(key, said) for key, said in every if said in CLAIMS[key].equal}
     judged = judge(every, equal, {which for which in every if CLAIMS[which[0]].significant}, draws)
     return {key: {said: judged[key, said] for said in of} for key, of in parts.items()}
+
+def judge_section(section, data="toy", draws=10_000):
+    "All comparisons of the claims of a section on a data set, judged together: {key: {said: `Judged`, or None if not run}}."
+    return _judge_parts({key: claim.parts(data) if claim.parts else {} for key, claim in CLAIMS.items() if claim.section == section}, draws)
+
+def judge_faster(data="beauty", draws=10_000):
+    "The claims that the experiment `parts` puts to MCLRec in the faster regime, judged together: as `judge_section`."
+    joint = "MCLRec-J, jointly"
+    asked = {"A2": [("MCLRec", "without L_cl2")], "A3": [("MCLRec", "without R")], "A4": [("MCLRec", "one shared augmenter")],
+             "M1": [("MCLRec", joint)], "M2": [(joint, "CL4SRec"), (joint, "DuoRec")], "M3": [("MCLRec", "MCLRec-J, two steps")]}
+    return _judge_parts({key: {said: made for pair in pairs for said, made in _pair("parts", *pair)(data).items()}
+                         for key, pairs in asked.items()}, draws)
 
 def found_of(judged):
     "What came of the claims, by what `judge_section` gives of each section: {key: `Found`}."
