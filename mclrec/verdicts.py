@@ -356,6 +356,7 @@ def _together(judged):
     if len(run) < len(judged) and found in ("supported", "exploratory, for"): found = "undecided"      # of the rest we know nothing
     return Found(found, worst, run[worst], len(judged), sum(j.verdict in ("supported", "exploratory, for") for j in run.values()))
 
+# %% ../nbs/4_the_evidence/49_claims_and_verdicts.ipynb #e49judge2
 def _judge_parts(parts, draws):
     "The comparisons of some claims, {key: {said: contrast}}, judged together."
     every = {(key, said): made for key, of in parts.items() for said, made in of.items()}
