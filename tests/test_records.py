@@ -17,8 +17,8 @@ from mclrec.toy import toy
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results"
-SCRIPTS = ["switches", "what_r_does", "r_added", "two_steps", "augmenters", "robustness", "second_order", "order", "meta_and_joint"]
-SEEDS = {"switches": 5, "what_r_does": 6, "r_added": 5, "two_steps": 5, "augmenters": 5, "robustness": 5, "second_order": 5, "order": 5, "meta_and_joint": 5}
+SCRIPTS = ["switches", "what_r_does", "r_added", "two_steps", "augmenters", "robustness", "second_order", "order", "meta_and_joint", "pull"]
+SEEDS = {"switches": 5, "what_r_does": 6, "r_added": 5, "two_steps": 5, "augmenters": 5, "robustness": 5, "second_order": 5, "order": 5, "meta_and_joint": 5, "pull": 5}
 
 
 @pytest.fixture(scope="module")
