@@ -177,4 +177,4 @@ def test_seeds_that_would_decide():
 
 def test_declared_experiments_are_those_the_protocol_names():
     assert {"table3", "table4", "figure3", "batch", "lambda_beta", "noise", "groups", "x1", "x2", "x3", "x4", "x5", "regimes", "plan",
-            "recipe"} == EXPERIMENTS.keys()
+            "parts", "recipe"} == EXPERIMENTS.keys()
