@@ -97,15 +97,14 @@ REGIMES = {"SASRec":            dict(model="sasrec", preset="swift", tries=2),
            "MCLRec, 40 epochs": dict(model="mclrec", tries=2) | FAST | dict(epochs=40)}
 
 # %% ../nbs/6_how_this_book_works/83_what_is_run.ipynb #d77parts
-PARTS = {name: row | FAST for name, row in {
-    "MCLRec":                        dict(model="mclrec", tries=2),
-    "MCLRec-J, jointly":             dict(model="mclrec", joint=True),
-    "without R":                     dict(model="mclrec", regularizer=False),
-    "MCLRec-J, two steps":           dict(model="mclrec", joint=True, times=2),
-    "one shared augmenter":          dict(model="mclrec", share=True),
-    "without L_cl2":                 dict(model="mclrec", beta=0.0),
-    "CL4SRec":                       dict(model="cl4srec"),
-    "DuoRec":                        dict(model="duorec")}.items()}
+PARTS = {"MCLRec":               REGIMES["MCLRec"],
+         "MCLRec-J, jointly":    META["MCLRec-J, jointly"] | FAST,
+         "without R":            ABLATION["(D) without R"] | FAST,
+         "MCLRec-J, two steps":  STEPS["joint, two steps"] | FAST,
+         "one shared augmenter": ABLATION["(E) one shared augmenter"] | FAST,
+         "without L_cl2":        ABLATION["(C) without L_cl2"] | FAST,
+         "CL4SRec":              REGIMES["CL4SRec"],
+         "DuoRec":               REGIMES["DuoRec"]}
 
 # %% ../nbs/6_how_this_book_works/83_what_is_run.ipynb #d77recipe
 NO = {"the graph": dict(graph=0), "the cosine": dict(tau=0.0), "the horizon": dict(horizon=1), "seen items out": dict(seen_out=False)}
