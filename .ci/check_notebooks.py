@@ -42,7 +42,7 @@ def faults_of(path):
     if notebook["metadata"].get("kernelspec", {}).get("name") != "python3":
         yield "does not name the kernel python3 (metadata.kernelspec)"
     if outdated(notebook):
-        yield "its outputs are not of the code it has now: run `make outputs`"
+        yield "its outputs are not of the code and the records it has now: run `make outputs`"
     if any(PICTURE not in data for data in figures(notebook)):
         yield "has a figure without a picture, which nobody sees on GitHub: run `make outputs`"
     for number, cell in enumerate(notebook["cells"], 1):

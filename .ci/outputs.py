@@ -1,8 +1,8 @@
 """Runs chapters and keeps what they show: `make outputs` those whose code has changed, `make outputs ARGS="nbs/…ipynb …"` the named ones.
 
 A reader on GitHub has neither a kernel nor Plotly, so every figure is also kept as a picture, drawn by Chromium. The live widgets themselves
-are not kept, nor progress bars, nor what libraries say on the error stream. The notebook remembers which code its outputs came from, and
-`outdated` says when that is no longer its code. The chapter's first cell says how long it took; that line changes only when the time has
+are not kept, nor progress bars, nor what libraries say on the error stream. The notebook remembers which code and which records its outputs came
+from, and `outdated` says when it has others now. The chapter's first cell says how long it took; that line changes only when the time has
 changed by half or more.
 
 What is kept is kept small: pictures have a palette of 256 colours, numbers of a figure four significant digits and no more room than they need,
@@ -29,18 +29,30 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 root = Path(__file__).resolve().parents[1]
 PLOTLY, PICTURE = "application/vnd.plotly.v1+json", "image/png"
+ALL_RECORDS = ("mclrec.verdicts", "mclrec.people", "read_results(", '"experiments"')
 WIDGETS = ("application/vnd.jupyter.widget-view+json",)
 measured = re.compile(r"\*Measured: (\d+) s from top to bottom on two cores, no GPU; seed 2020 unless a cell says otherwise\.\*")
 
 
 def code_hash(notebook):
-    "A short name for all the code of a notebook."
-    code = ["".join(c["source"]) for c in notebook["cells"] if c["cell_type"] == "code"]
-    return hashlib.sha256("\0".join(code).encode()).hexdigest()[:16]
+    "A short name for all the code of a notebook, and for the records that it reads."
+    code = "\0".join("".join(c["source"]) for c in notebook["cells"] if c["cell_type"] == "code")
+    named = hashlib.sha256(code.encode())
+    for path in records_of(code):
+        named.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+    return named.hexdigest()[:16]
+
+
+def records_of(code):
+    "The records that some code reads: all of them if it asks the library for runs, else the files whose names stand in it."
+    every = sorted((root / "results").rglob("*.json")) if "results" in code or ALL_RECORDS[0] in code else []
+    if any(asked in code for asked in ALL_RECORDS):
+        return every
+    return [path for path in every if f'"{path.name}"' in code or f'"{path.stem}"' in code]
 
 
 def outdated(notebook):
-    "Whether its outputs came from other code than it has."
+    "Whether its outputs came from other code or other records than it has now."
     return notebook["metadata"].get("outputs_of") != code_hash(notebook)
 
 

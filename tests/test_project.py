@@ -74,7 +74,26 @@ def test_outputs_of_other_code_are_named(book):
     notebook["cells"][2]["source"] = "one() + 1"
     write(book, notebook)
     status, said = run(".ci/check_notebooks.py", cwd=book)
-    assert status == 1 and "its outputs are not of the code it has now" in said
+    assert status == 1 and "its outputs are not of the code and the records it has now" in said
+
+
+def test_outputs_of_other_records_are_named(book):
+    (book / "results").mkdir()
+    for name in ("one", "two"):
+        (book / "results" / f"{name}.json").write_text("1")
+    notebook = read(book)
+    notebook["cells"][2]["source"] = 'from pathlib import Path\nPath("../results", "one.json").read_text()'
+    hashed = "import json, sys; sys.path.insert(0, '.ci'); from outputs import code_hash; print(code_hash(json.load(sys.stdin)))"
+    done = subprocess.run([sys.executable, "-c", hashed], cwd=book, input=json.dumps(notebook), text=True, capture_output=True, check=True)
+    notebook["metadata"]["outputs_of"] = done.stdout.strip()
+    write(book, notebook)
+    run(".ci/check_notebooks.py", "--fix", cwd=book)
+    assert run(".ci/check_notebooks.py", cwd=book) == (0, "")
+    (book / "results" / "two.json").write_text("2")
+    assert run(".ci/check_notebooks.py", cwd=book) == (0, ""), "no cell reads two.json"
+    (book / "results" / "one.json").write_text("2")
+    status, said = run(".ci/check_notebooks.py", cwd=book)
+    assert status == 1 and "its outputs are not of the code and the records it has now" in said
 
 
 def test_a_figure_without_a_picture_is_named(book):
