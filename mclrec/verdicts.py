@@ -394,20 +394,30 @@ def _seconds_before(data):
         if r.seconds and r.seed is not None: took.setdefault(r.model, []).append(r.seconds)
     return {model: mean(of) for model, of in took.items()}
 
+def _larger(data):
+    people = read_json(find_results() / "paper.json")["users"]
+    return people.get(data, people["beauty"]) / people["beauty"]
+
 def _guessed(model, data):
     toy, known = _seconds_before("toy"), _seconds_before("beauty")
     usual = toy.get(model, mean(toy.values()))
     if data == "toy": return usual
-    people = read_json(find_results() / "paper.json")["users"]
     longer = sum(known.values()) / sum(toy.get(model, 0) for model in known)
-    return known.get(model, usual * longer) * people.get(data, people["beauty"]) / people["beauty"]
+    return known.get(model, usual * longer) * _larger(data)
+
+def _took(experiment, data):
+    "Mean seconds of the recorded runs of an experiment: {model: seconds}."
+    kept, took = _folder(find_results() / "experiments" / data), {}
+    for run in runs_of(experiment, data).values():
+        if "seconds" in (record := kept.get(run.name, {})):
+            took.setdefault(run.asked["model"], []).append(record["cpu_seconds"] or record["seconds"])
+    return {model: mean(of) for model, of in took.items()}
 
 def hours_left(experiment, data="toy"):
     "How many runs of an experiment are not recorded on a data set, and about how many hours they take one after the other."
     runs, kept = {run.name: run for run in runs_of(experiment, data).values()}, _folder(find_results() / "experiments" / data)
-    took = {}
-    for name, run in runs.items():
-        if "seconds" in (record := kept.get(name, {})):
-            took.setdefault(run.asked["model"], []).append(record["cpu_seconds"] or record["seconds"])
+    took = _took(experiment, data)
+    if data not in ("toy", "beauty"):                                 # on Beauty it took so long, and here are so many people
+        took = {model: seconds * _larger(data) for model, seconds in _took(experiment, "beauty").items()} | took
     left = [run.asked["model"] for name, run in runs.items() if name not in kept]
-    return len(left), sum(mean(took[model]) if model in took else _guessed(model, data) for model in left) / 3600
+    return len(left), sum(took.get(model) or _guessed(model, data) for model in left) / 3600
