@@ -68,11 +68,11 @@ def test_numbers_of_a_row_can_be_of_one_ranking(name):
         assert math.isclose(max(row["valid"]), row["valid"][row["best_epoch"] - 1], abs_tol=1e-4)     # MCLRec's is rounded to four decimals
 
 
-@pytest.mark.parametrize("name", ["augmenters", "robustness", "second_order"])
+@pytest.mark.parametrize("name", ["augmenters", "robustness", "second_order", "places", "counted"])
 def test_a_row_says_what_its_ranks_say(name):
     for _, _, row in rows_of(name):
         kept = row["ranks"]["test"] if isinstance(row["ranks"], dict) else row["ranks"]
-        for of, test in zip(unpack(kept, row.get("people", 1000)), row["test"].values()):
+        for of, test in zip(unpack(kept, row.get("data", row).get("people", 1000)), row["test"].values()):
             assert all(abs(gains(of, metric).mean() - value) < 6e-6 for metric, value in test.items())      # written to five decimals
 
 
@@ -102,6 +102,26 @@ def test_an_unrolled_gradient_is_that_of_the_step(scripts):
             values.append(trainer.L1(*trainer.encode(moved, views.augmented).chunk(2)).item())
             trainer.phi[0].view(-1)[0] -= shift
     assert math.isclose(exact.view(-1)[0].item(), (values[0] - values[1]) / 2 / eps, rel_tol=1e-4, abs_tol=1e-9)
+
+
+def test_counts_of_pairs_on_paper(scripts):
+    "Three people, four items: what followed 2 is 3 (twice) and 4 (once); the rest of the order is popularity. Two hidden items each."
+    counted = importlib.import_module("counted")
+    data = from_rows([0] * 5 + [1] * 4 + [2] * 4, [1, 2, 3, 2, 3, 2, 3, 2, 4, 2, 4, 2, 1], core=0)
+    inside, outside = counted.ranked(data)
+    assert inside.tolist() == [1, 2, 4] and outside.tolist() == [counted.MISS, 1, 2]
+
+
+def test_counts_of_pairs_are_those_of_the_record(scripts):
+    row = read_experiment(RESULTS / "counted.json").rows["toy"][None]
+    found = importlib.import_module("counted").ranked(toy())
+    for of, kept in zip(found, unpack(row["ranks"]["test"], row["data"]["people"])): assert (of.clip(max=255) == kept).all()
+
+
+def test_first_places_are_shares_of_the_own_items():
+    places = read_experiment(RESULTS / "places.json").rows["MCLRec, released weights"][None]["places"]
+    assert len(places["own"]) == len(places["last"]) == 10 and all(1 >= own >= last >= 0 for own, last in zip(places["own"], places["last"]))
+    assert sum(places["last"]) <= 1
 
 
 def test_the_switches_are_those_between_the_presets():
