@@ -48,7 +48,7 @@ def records_of(code):
     every = sorted((root / "results").rglob("*.json")) if "results" in code or ALL_RECORDS[0] in code else []
     if any(asked in code for asked in ALL_RECORDS):
         return every
-    return [path for path in every if f'"{path.name}"' in code or f'"{path.stem}"' in code]
+    return [path for path in every if f'"{path.name}"' in code or ("}.json" in code and f'"{path.stem}"' in code)]
 
 
 def outdated(notebook):
