@@ -8,8 +8,13 @@ from plotly.offline import get_plotlyjs
 
 ROOT = Path(__file__).resolve().parents[2]
 
-DRAW = "async figure => { document.body.innerHTML = '<div id=plot style=\"width:1000px\"></div>'; await Plotly.newPlot('plot', figure); }"
-MOVED = "k => document.getElementById('plot')._fullLayout.sliders[0].active === k"
+DRAW = """async ([figure, first]) => {
+  document.body.innerHTML = '<div id=plot style="width:1000px"></div>';
+  const plot = await Plotly.newPlot('plot', figure);
+  let coming = window.shown = first;                                      // the frame that the page shows, once it is drawn
+  plot.on('plotly_animatingframe', event => { coming = event.name; });
+  plot.on('plotly_animated', () => { window.shown = coming; }); }"""
+MOVED = "([k, name]) => document.getElementById('plot')._fullLayout.sliders[0].active === k && window.shown === name"
 DRAWN = """() => document.getElementById('plot').data.map(t => JSON.stringify(
   ['x', 'y', 'z', 'text', 'values', 'visible'].map(key => t[key] ?? null)))"""
 LAYOUT = """() => { const { title, shapes, annotations } = document.getElementById('plot').layout;
@@ -40,14 +45,13 @@ def test_the_slider_of_a_stored_figure_moves_it(page, path):
         slider, = figure["layout"]["sliders"]
         names = [step["args"][0][0] for step in slider["steps"]]
         assert [frame["name"] for frame in figure["frames"]] == names and len(set(names)) == len(names) > 1
-        page.evaluate(DRAW, figure)
+        page.evaluate(DRAW, [figure, names[slider.get("active", 0)]])
         seen = set()
         for k in (len(names) - 1, 0):
             rail = page.locator(".slider-rail-touch-rect")
             rail.scroll_into_view_if_needed()
             box = rail.bounding_box()
             page.mouse.click(box["x"] + box["width"] * (0.995 if k else 0.005), box["y"] + box["height"] / 2)
-            page.wait_for_function(MOVED, arg=k, timeout=5000)
-            page.wait_for_timeout(50)
+            page.wait_for_function(MOVED, arg=[k, names[k]], timeout=20000)
             seen.add((*page.evaluate(DRAWN), page.evaluate(LAYOUT)))
         assert len(seen) == 2, f"{slider['currentvalue']['prefix']}: its two ends look the same"
