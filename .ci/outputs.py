@@ -45,10 +45,8 @@ def code_hash(notebook):
 
 def records_of(code):
     "The records that some code reads: all of them if it asks the library for runs, else the files whose names stand in it."
-    every = sorted((root / "results").rglob("*.json")) if "results" in code or ALL_RECORDS[0] in code else []
-    if any(asked in code for asked in ALL_RECORDS):
-        return every
-    return [path for path in every if f'"{path.name}"' in code or ("}.json" in code and f'"{path.stem}"' in code)]
+    every, all_of_them = sorted((root / "results").rglob("*.json")), any(asked in code for asked in ALL_RECORDS)
+    return every if all_of_them else [path for path in every if f'"{path.name}"' in code or ("}.json" in code and f'"{path.stem}"' in code)]
 
 
 def outdated(notebook):
