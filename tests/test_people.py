@@ -13,8 +13,8 @@ from scipy import stats
 from mclrec.arms import EXPERIMENTS, NOISE, Run, runs_of
 from mclrec.checks import InputError
 from mclrec.data import held_out
-from mclrec.people import (LAST, NINE, Effect, check_record, compare, differences, effect, gains, pack, ranks, read_folder, read_record, record_bytes,
-                           redrawn, seeds_needed, unpack, verdict, write_record)
+from mclrec.people import (LAST, NINE, Effect, above, check_record, compare, differences, effect, gains, pack, ranks, read_folder, read_record,
+                           record_bytes, redrawn, seeds_needed, unpack, verdict, write_record)
 from mclrec.registry import model_class
 from mclrec.runs import fingerprint
 from mclrec.toy import toy
@@ -178,3 +178,8 @@ def test_seeds_that_would_decide():
 def test_declared_experiments_are_those_the_protocol_names():
     assert {"table3", "table4", "figure3", "batch", "lambda_beta", "noise", "groups", "x1", "x2", "x3", "x4", "x5", "regimes", "plan",
             "parts", "recipe"} == EXPERIMENTS.keys()
+
+
+def test_seen_items_above_the_target_are_those_of_the_people_hit():
+    record = {"data": {"people": 4}, "ranks": {"test": pack([3, 12, 15, 1], [2, 10, 11, 1])}}
+    assert above(record).tolist() == [1, 2, 0] and above(record, k=2).tolist() == [1, 0]
