@@ -189,12 +189,15 @@ def run_of(row, data, seed):
 
 # %% ../nbs/6_how_this_book_works/83_what_is_run.ipynb #d77runs
 def runs_of(name, data="toy", seeds=None):
-    """The runs of the experiment called `name`, or of all of them ("all"): {(experiment, row, seed): Run}, seed by seed.
+    """The runs of the experiment called `name`, or ("all") of all that are declared for `data`: {(experiment, row, seed): Run}, seed by seed.
+
+    For data that no experiment names, such as your own, "all" is each of them.
 
     Raises `InputError` for an experiment that is not declared.
     """
     if name not in (*EXPERIMENTS, "all"):
         raise InputError(f"experiment {short(name)} is unknown: choose one of {', '.join(EXPERIMENTS)}, or all.")
-    chosen = EXPERIMENTS if name == "all" else [name]
+    declared = [one for one, plan in EXPERIMENTS.items() if data in plan.data]
+    chosen = declared or EXPERIMENTS if name == "all" else [name]
     return {(experiment, arm, seed): run_of(row, data, seed) for experiment in chosen for seed in (SEEDS if seeds is None else seeds)
             for arm, row in EXPERIMENTS[experiment].arms.items()}

@@ -43,7 +43,7 @@ def sync_folder(folder):
 def cannot_write(path, error) -> InputError:
     "The error to raise when `path` cannot be written."
     if getattr(error, "errno", None) in (errno.EEXIST, errno.ELOOP):
-        return InputError(f"{path}: cannot be written (a link that leads nowhere is in the way); remove it or choose another place.")
+        return InputError(f"{path}: cannot be written (something that is no folder, or a link that leads nowhere, is in the way); remove it or choose another place.")
     full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     remedy = "make room there or choose another folder" if full else "check your rights there, or choose another folder"
     return InputError(f"{path}: cannot be written ({reason(error)}); {remedy}.")
@@ -145,6 +145,7 @@ def check_file(path, most=None):
         if not stat.S_ISREG(about.st_mode): raise InputError(f"{path}: no ordinary file; {_MEND}.")
         if most is not None and about.st_size > most: raise InputError(f"{path}: {about.st_size} bytes are too many for it; {_MEND}.")
         open(path, "rb").close()
+    except InputError: raise
     except FileNotFoundError:
         raise InputError(f"{path}: is missing; {path.parent} is not a complete run, train it again or give another folder.") from None
     except PermissionError:

@@ -142,7 +142,7 @@ QUESTIONS |= {
     "pull": Question(
         "Before training, and at the same weight: which contrast pulls harder on the encoder?", "that of the random views",
         {"that of the random views": "Their vectors are long, so the scores are far apart and the loss is steep.",
-         "that of the learnt views": "Its value is the larger, a sum of three. But of vectors of length 1 the loss is flat.",
+         "that of the learnt views": "Its value is the larger, a sum of three. But the short ones among its vectors make it flatter.",
          "both alike": "They are two sums of one kind, of vectors of very different lengths."},
         "48_lambda_and_beta.ipynb, The pull of a term"),
     "twice the people": Question(
