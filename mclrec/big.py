@@ -8,14 +8,13 @@ __all__ = ['ROWS', 'BUCKET', 'prepare']
 # %% ../nbs/5_in_practice/96_beyond_memory.ipynb #96imp000
 import re
 import shutil
-from pathlib import Path
 
 import numpy as np
 from tqdm.auto import tqdm
 
 from .checks import InputError, Range, check_number
 from .data import Coded, Interactions, renumbered
-from .files import beside, cannot_write, json_bytes, write_atomically, write_json
+from .files import beside, cannot_write, digest, json_bytes, path_of, write_atomically, write_json
 from .loading import _array, _check_ids, _check_unit, _column, _columns, _ids, _note, _parts, _Rows, load
 from .model import logger
 from .words import reason, short, shown
@@ -48,7 +47,7 @@ def _of_all(message, begin):
 # %% ../nbs/5_in_practice/96_beyond_memory.ipynb #96time01
 def _times_of(where, table, column, begin, known):
     "The times of a batch as numbers. `known`: the least and the largest so far, or nothing, whose unit they must share."
-    times = _array(_column(where, table, column))
+    times, dated = _array(_column(where, table, column)) or (None, False)
     if times is None or times.dtype.kind == "b":
         values = table[column]
         if values.null_count:
@@ -56,7 +55,7 @@ def _times_of(where, table, column, begin, known):
             raise InputError(f"{where}, row {k} (from 0): nothing in column {short(column)}; fill it in or drop the row.")
         raise InputError(f"{where}: column {short(column)} holds {values.type}, not numbers or dates, of which alone a log beyond "
                          "memory can have its times; write it again, or read no times with time='' (--columns time=).")
-    _check_unit(np.concatenate([known, times]), lambda k: f"{where}, row {k - len(known) + begin} (from 0)")
+    if not dated: _check_unit(np.concatenate([known, times]), lambda k: f"{where}, row {k - len(known) + begin} (from 0)")
     return times
 
 # %% ../nbs/5_in_practice/96_beyond_memory.ipynb #96read01
@@ -161,7 +160,7 @@ def prepare(source, out, user: str | None = None, item: str | None = None, time:
     ids are, each once. `out` must not be there yet; beside it the disk needs about 20 bytes a row for the time being. Returns what
     `load(out, core=core)` gives. Raises `InputError` for what `load` would refuse, and for times that are text.
     """
-    core, source, out = check_number("core", core, int, Range(0)), Path(source).expanduser(), Path(out).expanduser()
+    core, source, out = check_number("core", core, int, Range(0)), path_of(source), path_of(out)
     if source.suffix.lower() != ".parquet" and not (source.is_dir() and _parts(source)):
         raise InputError(f"{source}: neither a parquet file nor a folder of them; write the log as parquet, or load "
                          "it at once if it is small.")
@@ -194,7 +193,9 @@ def _prepare(source, columns, core, out, work, progress):
     offsets = np.concatenate([[0], np.cumsum(per_user[old[0]])])
     np.save(out / "offsets.npy", offsets.astype("<i8"))
     _write_items(out, u, i, t, new, offsets, work, progress)
-    ids = {"users": [user_ids[k] for k in old[0]], "items": [item_ids[k] for k in old[1]]}
-    write_atomically(out / "ids.json", json_bytes(ids))
-    dropped = {"users": len(user_ids) - len(ids["users"]), "items": len(item_ids) - len(ids["items"]), "actions": int(len(u) - offsets[-1])}
-    write_json(out / "prepared.json", {"name": name, "core": core, "actions": int(offsets[-1]), "dropped": dropped})
+    plain = lambda i: i if type(i) in (str, int, float) else str(i)            # what JSON can hold
+    ids = json_bytes({"users": [plain(user_ids[k]) for k in old[0]], "items": [plain(item_ids[k]) for k in old[1]]})
+    write_atomically(out / "ids.json", ids)
+    dropped = {"users": len(user_ids) - len(old[0]), "items": len(item_ids) - len(old[1]), "actions": int(len(u) - offsets[-1])}
+    digests = {"ids.json": digest(ids), "offsets.npy": digest((out / "offsets.npy").read_bytes())}
+    write_json(out / "prepared.json", {"name": name, "core": core, "actions": int(offsets[-1]), "dropped": dropped, "digests": digests})

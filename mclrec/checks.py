@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['MAX_SIZE', 'InputError', 'plain', 'Range', 'OneOf', 'check_settings', 'check_number', 'check_seed', 'check_arguments',
-           'check_data', 'id_list']
+           'check_data', 'check_model', 'id_list']
 
 # %% ../nbs/6_how_this_book_works/65_errors_and_checks.ipynb #c1637356
+import os
 import math
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -117,6 +118,13 @@ def check_data(data):
     if not (hasattr(data, "item_ids") and hasattr(data, "offsets")):
         made = f"mclrec.load({short(data)})" if isinstance(data, str) else "what mclrec.load makes of it"
         raise InputError(f"data is {_kind(data)}, not Interactions; give {made}.")
+
+def check_model(model):
+    "Raises `InputError` if `model` is no model that ranks."
+    if not hasattr(model, "item_vectors") or isinstance(model, type):
+        path = isinstance(model, (str, os.PathLike))
+        raise InputError(f"model is {short(model)}, not a model; " + (f"write mclrec.load_run({short(str(model))})." if path else
+                         "make one, such as mclrec.MCLRec(data.n_items)."))
 
 def id_list(name: str, ids, example: str) -> list:
     "`ids`, of whatever can be gone through, as a list. Raises `InputError` for a text or a single id; `example` says how to write it."

@@ -33,6 +33,7 @@ def columns(text):
     pairs = [part.partition("=") for part in text.split(",")]
     if any(key.strip() not in ("user", "item", "time") or not (name or equals and key.strip() == "time") for key, equals, name in pairs):
         raise argparse.ArgumentTypeError(f"{text!r} is not of the form user=U,item=I,time=T")
+    if len({key.strip() for key, _, _ in pairs}) < len(pairs): raise argparse.ArgumentTypeError(f"{text!r} names a column twice")
     return {key.strip(): name for key, _, name in pairs}
 
 def setting(text):
@@ -260,18 +261,20 @@ def split_settings(kind, args, kept):
 def check_early(args):
     "Raises `InputError` for what can be seen to be wrong before PyTorch is loaded."
     from mclrec.checks import InputError
-    from mclrec.files import is_folder, leftovers
+    from mclrec.files import is_folder, leftovers, path_of
     from mclrec.loading import check_source
     from mclrec.registry import MODELS
     from mclrec.words import short
     if getattr(args, "model", None) not in (None, *MODELS):
         raise InputError(f"model {short(args.model)} is unknown: choose one of {', '.join(MODELS)}.")
+    for name in ("out", "preset", "study"):
+        if getattr(args, name, None) == "": raise InputError(f"--{name} is empty; give a value, or leave it out.")
     if getattr(args, "resume", False) and not args.out: raise InputError("--resume continues a run; say which with --out RUN.")
     if "TORCHELASTIC_RUN_ID" in os.environ and args.run is not train_model:
         raise InputError("torchrun shares out the work of mclrec train alone; run this command without torchrun.")
     if hasattr(args, "history"): check_who(args)
     if hasattr(args, "folder"):
-        folder = Path(args.folder).expanduser()
+        folder = path_of(args.folder)
         if not is_folder(folder) and not leftovers(folder.parent, folder.name):
             raise InputError(f"{folder}: there is no such folder; give the folder of a run.")
     if getattr(args, "data", None) is not None: check_source(args.data)
@@ -283,8 +286,10 @@ def check_who(args):
         raise InputError(f"--{'all' if args.all else 'user'} needs the data in which the histories stand; give DATA after RUN.")
     if args.all and not args.out: raise InputError("--all writes a file; say which with --out FILE.csv or --out FILE.parquet.")
     if args.out and not args.all: raise InputError("--out is the file for the lists of all users; it goes with --all.")
-    if args.out and args.data and os.path.exists(args.data) and os.path.exists(args.out) and os.path.samefile(args.data, args.out):
-        raise InputError(f"{args.out}: holds the data; write the lists to another file.")
+    if args.out and args.data and os.path.exists(args.data):
+        out, data = os.path.realpath(os.path.expanduser(args.out)), os.path.realpath(args.data)
+        if out == data or os.path.exists(out) and os.path.samefile(out, data) or out.startswith(data + os.sep):
+            raise InputError(f"{args.out}: holds the data, or is within it; write the lists to another place.")
 
 # %% ../nbs/5_in_practice/53_command_line.ipynb #53fold01
 def folder_name(data):
@@ -312,11 +317,12 @@ def train_here(args):
     from mclrec.card import write_card
     from mclrec.checks import check_settings
     from mclrec.distributed import evaluate_together, from_first, here
+    from mclrec.files import path_of
     from mclrec.growing import grown
     from mclrec.registry import model_class
     from mclrec.runs import read_config
     from mclrec.training import fit
-    out = Path(args.out).expanduser() if args.out else None
+    out = path_of(args.out) if args.out else None
     kept = read_config(out) if args.resume and (out / "config.json").exists() else {}
     start = load_start(args)
     kind = type(start) if start else model_class(args.model or kept.get("model", "mclrec"))
@@ -391,8 +397,12 @@ def history_of(text, vocabulary):
     "The item ids that `text` stands for: one id, a JSON list, @FILE with an id a line or a JSON list, or ids with blanks between."
     if text in set(map(str, vocabulary)): return [text]
     if text.startswith("@"):
-        from mclrec.files import read_bytes
-        text = read_bytes(Path(text[1:]).expanduser()).decode("utf-8", "replace").strip()
+        from mclrec.checks import InputError
+        from mclrec.files import path_of, read_bytes
+        path = path_of(text[1:])
+        if not os.path.lexists(path): raise InputError(f"{path}: no such file of a history (what stands after @), and {text} is no item.")
+        try: text = read_bytes(path).decode("utf-8-sig").strip()
+        except UnicodeDecodeError: raise InputError(f"{path}: not UTF-8 text; save the file as UTF-8.") from None
         if not text.startswith("["): return [line.strip() for line in text.splitlines() if line.strip()]
     if text.lstrip().startswith("["):
         try: ids = json.loads(text)
@@ -413,9 +423,10 @@ def recommend_items(args):
     print_result(args, {"items": [{"item": item, "score": score} for item, score in items]}, text)
 
 def recommend_to_all(args):
+    from mclrec.files import path_of
     from mclrec.lists import check_target, write_lists
     from mclrec.runs import load_run
-    check_target(Path(args.out).expanduser())
+    check_target(path_of(args.out))
     users, rows = write_lists(args.out, load_run(args.folder), load_data(args), args.k)
     print_result(args, {"file": args.out, "users": users, "rows": rows}, f"{args.out}: {users} users, {rows} rows")
 

@@ -13,7 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from .checks import InputError
-from .files import beside, clear_up
+from .files import beside, clear_up, path_of
 from .words import cut, listed, reason, short
 
 # %% ../nbs/5_in_practice/51_download.ipynb #fa9a6330
@@ -49,7 +49,7 @@ def cache() -> Path:
 
 def local_path(name: str) -> Path | None:
     "The file of `name` on this machine, in the folder `$MCLREC_DATA` or else the cache; None if it is in neither."
-    folders = [Path(folder).expanduser()] if (folder := os.environ.get("MCLREC_DATA")) else []
+    folders = [path_of(folder)] if (folder := os.environ.get("MCLREC_DATA")) else []
     return next((path for f in [*folders, cache()] if (path := f / _entry(name)[1]).is_file()), None)
 
 def has_sha256(path, digest: str) -> bool:
@@ -80,7 +80,7 @@ def download(name: str, folder=None, progress: bool = True) -> Path:
     nothing half-written is left behind.
     """
     path, file, digest = _entry(name)
-    folder = Path(folder).expanduser() if folder else cache()
+    folder = path_of(folder) if folder else cache()
     clear_up(folder, file)
     if (folder / file).is_file() and has_sha256(folder / file, digest): return folder / file
     url = f"{os.environ.get('MCLREC_URL', URL).rstrip('/')}/{path}"

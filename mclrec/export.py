@@ -7,12 +7,11 @@ __all__ = ['check_onnx', 'to_onnx', 'best', 'OnnxFile', 'Exported']
 
 # %% ../nbs/5_in_practice/91_onnx.ipynb #91imp000
 import json
-from pathlib import Path
 
 import numpy as np
 
 from .checks import InputError, Range, check_number, id_list
-from .files import in_place_of
+from .files import in_place_of, path_of
 from .words import reason, short
 
 # %% ../nbs/5_in_practice/91_onnx.ipynb #91tab000
@@ -54,7 +53,7 @@ def to_onnx(model, path):
     import torch
     from mclrec.runs import vocabulary_bytes
     from mclrec.space import at_rest
-    path = Path(path).expanduser()
+    path = path_of(path)
     check_onnx(model, path)
     example = torch.tensor([[1, 1, 1], [1, 1, 0]])             # no size of an example is 1: that would be taken for always
     sizes = {0: torch.export.Dim("histories"), 1: torch.export.Dim("length", max=model.n) if model.n > 1 else None}
@@ -125,7 +124,7 @@ class OnnxFile:
     `vocabulary`: the ids of its items; `n`: how many of the last items of a history it reads; `matrix`: the items' vectors.
     """
     def __init__(self, path, threads: int = 1):
-        self.session, self.only, self.n, self.vocabulary = _session(Path(path).expanduser(), threads)
+        self.session, self.only, self.n, self.vocabulary = _session(path_of(path), threads)
         numbers = {i: k for k, i in enumerate(self.vocabulary, 1)}
         self.numbers = {**{str(i): k for i, k in numbers.items()}, **numbers}
         self.matrix = self.ask([[1]], "matrix")

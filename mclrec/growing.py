@@ -8,7 +8,7 @@ __all__ = ['grown']
 # %% ../nbs/5_in_practice/97_new_interactions.ipynb #97imp000
 import torch
 
-from .checks import InputError, check_data
+from .checks import InputError, check_data, check_model
 from .model import logger
 from .models.bpr import UserTable
 from .runs import tensors_digest
@@ -32,6 +32,7 @@ def grown(model, data):
     model, and all else is as it was learnt. `fit` goes on from it. What became of the rows is said by the logger "mclrec", and
     kept in `start`. Raises `InputError` if `model` has not been trained, or knows none of the items of `data`.
     """
+    check_model(model)
     check_data(data)
     if model.vocabulary is None: raise InputError("the model knows no items yet: fit it, or load a run, before it grows.")
     old, now = _places(model.vocabulary, data.item_ids)

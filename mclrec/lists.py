@@ -14,7 +14,7 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from .checks import InputError
-from .files import clear_up, in_place_of
+from .files import clear_up, in_place_of, path_of
 from .model import recommend_all
 from .words import short
 
@@ -38,7 +38,7 @@ def _kind_of(ids):
     "What pyarrow calls the kind of these ids; text if they are of several."
     import pyarrow
     try: return pyarrow.array(ids).type
-    except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError): return pyarrow.string()
+    except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError, OverflowError): return pyarrow.string()
 
 def _write_parquet(path, parts, user_ids, item_ids):
     import pyarrow
@@ -74,7 +74,7 @@ def write_lists(path, model, data, k: int = 10, exclude_seen: bool = True, progr
     A file that is there is replaced when all is written. `progress`: show a bar. Raises `InputError` for another
     ending, a missing pyarrow, a place that cannot be written, and what `recommend_all` cannot do.
     """
-    path = Path(path).expanduser()
+    path = path_of(path)
     check_target(path)
     lists, users, rows = recommend_all(model, data, k, exclude_seen), 0, 0
     place = Path(os.path.realpath(path))                       # a link stays, what it leads to is replaced

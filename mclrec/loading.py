@@ -23,7 +23,6 @@ from datetime import date, datetime, timedelta, timezone
 from functools import partial
 from itertools import chain
 from numbers import Integral
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -32,7 +31,7 @@ from .checks import InputError, Range, check_number
 from .cuts import cut_in_time
 from .data import Coded, Interactions, from_rows
 from .download import FILES, download, has_sha256, local_path, suggest
-from .files import is_folder, read_json
+from .files import digest, is_folder, path_of, read_bytes, read_json
 from .toy import toy_rows
 from .words import listed, reason, short, shown
 
@@ -121,6 +120,7 @@ def _table_without_header(head):
     if width < 3 or len(head) < 3 or len(users) == len(head) or any(len(words) != width for words in head): return None
     columns = [[_number(word) for word in column] for column in zip(*head)][2:]
     times = any(len({_unit(x) for x in column}) == 1 and _unit(column[0]) for column in columns)
+    times = times or any(all(re.match(r"\d{4}-\d\d-\d\d", word) for word in column) for column in list(zip(*head))[2:])
     ratings = len(set(columns[0])) <= 11 and all(0 <= x <= 10 for x in columns[0]) and len({words[1] for words in head}) > 11
     if times or ratings:
         return (f"looks like a table without a header (its first lines have {width} fields each, and users return); put a header such as "
@@ -186,7 +186,7 @@ def _moment(value):
     return int(value) if isinstance(value, Integral) and abs(value) < 2**63 else float(value), "a number"
 
 def _one_by_one(values, place):
-    "The times `values` as numbers, each looked at by itself; the first one says of which kind all must be."
+    "The times `values` as numbers, each looked at by itself, and whether they are dates; the first one says of which kind all must be."
     numbers, kind = [], None
     for k, value in enumerate(values):
         try: number, this = _moment(value)
@@ -198,28 +198,29 @@ def _one_by_one(values, place):
         numbers.append(number)
     if kind != "a number" and any(abs(number) >= 2**63 for number in numbers):
         numbers = [number // 1000 for number in numbers]               # far from our days: microseconds
-    return np.array(numbers)
+    return np.array(numbers), kind is not None and kind != "a number"
 
 # %% ../nbs/5_in_practice/50_your_data.ipynb #7cd40e66
+_YEARS = 631_152_000, 4_102_444_800        # 1990 and 2100, in seconds
 _UNITS = {"seconds": 1, "milliseconds": 10**3, "microseconds": 10**6, "nanoseconds": 10**9}
 
 def _unit(number):
     "Of what a moment between 1990 and 2100 is such a number, if it is one."
-    return next((unit for unit, factor in _UNITS.items() if 631_152_000 <= number / factor < 4_102_444_800), None)
+    return next((unit for unit, factor in _UNITS.items() if _YEARS[0] <= number / factor < _YEARS[1]), None)
 
 def _check_unit(numbers, place):
     "Raises `InputError` if some of the numbers are moments in one unit and the others in another."
     if numbers.max(initial=0) < 10**8: return
-    if numbers.min() >= 10**8 and len({math.log10(x) // 3 for x in (numbers.min(), numbers.max())}) == 1: return
+    if numbers.min() >= 10**8 and _unit(numbers.min()) == _unit(numbers.max()): return
     large = np.flatnonzero(numbers >= 10**8)
-    scale = np.log10(numbers[large].astype(float)).astype(int) // 3    # 3 for seconds, 4 for milliseconds, …
-    firsts = {int(s): int(large[np.argmax(scale == s)]) for s in np.unique(scale)}
-    if len(firsts) < 2: return
-    units = [{_unit(x) for x in (numbers[large[scale == s]].min(), numbers[large[scale == s]].max())} for s in firsts]
-    if any(len(unit) > 1 or None in unit for unit in units): return
+    unit = np.full(len(large), -1)
+    for k, factor in enumerate(_UNITS.values()):
+        unit[(numbers[large] >= _YEARS[0] * factor) & (numbers[large] < _YEARS[1] * factor)] = k
+    firsts = {int(k): int(large[np.argmax(unit == k)]) for k in np.unique(unit)}
+    if len(firsts) < 2 or -1 in firsts: return                         # one unit, or numbers that are no moments
     k = max(firsts.values())
-    unit, before = _unit(numbers[k]), _unit(numbers[min(firsts.values())])
-    raise InputError(f"{place(k)}: time {numbers[k]} looks like {unit}, but those before it like {before}; use one unit of time.")
+    this, before = _unit(numbers[k]), _unit(numbers[min(firsts.values())])
+    raise InputError(f"{place(k)}: time {numbers[k]} looks like {this}, but those before it like {before}; use one unit of time.")
 
 def _dates(texts):
     "ISO dates as nanoseconds, all at once; None where that cannot be done."
@@ -236,19 +237,21 @@ def _dates(texts):
 # %% ../nbs/5_in_practice/50_your_data.ipynb #54cf3462
 def _times(values, place):
     "Numbers to sort by, (actions,), of a column of times; `place(k)` says where the k-th stands. Raises `InputError`."
-    kinds, numbers = set(map(type, values)), None
+    kinds, numbers, dated = set(map(type, values)), None, False
     if kinds == {str} and not any("_" in text for text in values):
         for kind in (int, float):
             try: numbers, kinds = list(map(kind, values)), {kind}
             except (ValueError, OverflowError): continue
             break
-        else: numbers = _dates([text.strip() for text in values])
+        else:
+            numbers = _dates([text.strip() for text in values])
+            dated = numbers is not None
     elif kinds <= {int, float}: numbers = values
     if numbers is not None:
         try: numbers = np.array(numbers, float if float in kinds else np.int64)
         except OverflowError: numbers = None
-    if numbers is None or not np.isfinite(numbers).all(): numbers = _one_by_one(values, place)
-    _check_unit(numbers, place)
+    if numbers is None or not np.isfinite(numbers).all(): numbers, dated = _one_by_one(values, place)
+    if not dated: _check_unit(numbers, place)
     return numbers
 
 # %% ../nbs/5_in_practice/50_your_data.ipynb #7eda3c6f
@@ -405,10 +408,11 @@ def _decode(text, where):
 
 def _objects(path):
     "What stands in a JSON file: where, and the value."
-    lines = _lines(path)
+    lines, first = _lines(path), True
     for n, line in enumerate(lines, 1):
         if not line.strip(): continue
-        if n == 1 and line.lstrip()[0] == "[" and isinstance(whole := _decode(line + "".join(lines), f"{path}, line 1"), list):
+        alone, first = first, False
+        if alone and line.lstrip()[0] == "[" and isinstance(whole := _decode(line + "".join(lines), f"{path}, line {n}"), list):
             for k, row in enumerate(whole, 1): yield f"entry {k}", row
         else: yield f"line {n}", _decode(line, f"{path}, line {n}")
 
@@ -490,7 +494,7 @@ def _coded(column):
 
 # %% ../nbs/5_in_practice/50_your_data.ipynb #e43edf36
 def _array(column):
-    "A column of numbers or dates as an array of numbers, dates in nanoseconds; None for any other column, or with holes in it."
+    "A column of numbers or dates as an array of numbers, dates in nanoseconds, and whether it is of dates; None for any other, or with holes."
     if type(column).__module__.startswith("pyarrow"):
         if column.null_count: return None
         try: column = column.cast("timestamp[ns]" if str(column.type).startswith(("timestamp", "date")) else column.type).to_numpy()
@@ -502,8 +506,8 @@ def _array(column):
         years = array.astype("datetime64[Y]").astype(np.int64) + 1970
         if np.isnat(array).any() or not len(array): return None
         unit = "ns" if 1678 <= years.min() and years.max() <= 2261 else "us"
-        return array.astype(f"datetime64[{unit}]").astype(np.int64)
-    if array.dtype.kind in "iu" or array.dtype.kind == "f" and np.isfinite(array).all(): return array
+        return array.astype(f"datetime64[{unit}]").astype(np.int64), True
+    if array.dtype.kind in "iu" or array.dtype.kind == "f" and np.isfinite(array).all(): return array, False
     return None
 
 def _read_frame(frame, columns, where="the data frame"):
@@ -517,9 +521,8 @@ def _read_frame(frame, columns, where="the data frame"):
     ids = lambda column: type(frame).__module__.startswith("pyarrow") and _coded(frame[column]) or _ids(where, frame, column)
     users, items, times = ids(u), ids(i), None
     if t is not None:
-        times = _array(_column(where, frame, t))
-        if times is not None: _check_unit(times, place)
-        else: times = _times(_values(where, frame, t), place)
+        times, dated = _array(_column(where, frame, t)) or (_times(_values(where, frame, t), place), True)
+        if not dated: _check_unit(times, place)
     return _Rows(users, items, times, place, *_note(names, found, columns))
 
 # %% ../nbs/5_in_practice/50_your_data.ipynb #180b0a48
@@ -556,16 +559,24 @@ def _is_prepared(path): return is_folder(path) and (path / "prepared.json").is_f
 
 def open_prepared(folder, core):
     "The data that `mclrec prepare` left in `folder`, its arrays mapped from the disk. Raises `InputError` if another core is asked for."
-    about, ids = read_json(folder / "prepared.json"), read_json(folder / "ids.json")
+    about = read_json(folder / "prepared.json")
     if about.get("core") != core:
         raise InputError(f"{folder}: was prepared with the {about.get('core')}-core, not the {core}-core; ask for that one (--core), "
                          "or prepare anew.")
-    try: items, offsets = (np.load(folder / name, mmap_mode="c") for name in ("items.npy", "offsets.npy"))
-    except (OSError, ValueError) as e: raise InputError(f"{folder}: its arrays cannot be read ({reason(e)}); prepare it again.") from None
-    fit = items.dtype == np.int32 and len(offsets) == len(ids.get("users", ())) + 1
-    if not (fit and offsets[-1] == len(items) == about.get("actions")):
-        raise InputError(f"{folder}: its files are not of one log; prepare it again.")
-    return Interactions(items, offsets, ids["items"], ids["users"], about["name"], about["dropped"])
+    torn = InputError(f"{folder}: its files are not of one log, or damaged; prepare it again.")
+    try:
+        items, offsets = (np.load(folder / name, mmap_mode="c") for name in ("items.npy", "offsets.npy"))
+        ids = read_json(folder / "ids.json")
+        users, names, kept = ids["users"], ids["items"], about.get("digests", {})
+        fit = items.dtype == np.int32 and offsets.dtype == np.int64 and items.ndim == offsets.ndim == 1
+        fit &= offsets[0] == 0 and offsets[-1] == len(items) == about["actions"] and bool((np.diff(offsets) > 0).all())
+        fit &= len(users) == len(offsets) - 1 and bool(len(items)) and 1 <= items.min() and items.max() <= len(names)
+        fit &= all(type(i) in (str, int, float) for of in (users, names) for i in of)
+        fit &= all(digest(read_bytes(folder / name)) == said for name, said in kept.items())
+        name, dropped = about["name"], about["dropped"]
+    except (InputError, OSError, ValueError, KeyError, IndexError, TypeError, AttributeError): raise torn from None
+    if not fit: raise torn
+    return Interactions(items, offsets, names, users, name, dropped)
 
 # %% ../nbs/5_in_practice/50_your_data.ipynb #1020c39e
 READERS = {".txt": _read_txt, ".inter": _read_table, ".csv": _read_table, ".tsv": _read_table, ".json": _read_json,
@@ -589,7 +600,7 @@ def check_source(source):
     "Raises `InputError` for a text that is neither the name of a data set nor the path of something that can be read."
     if source in NAMES: return
     if re.match(r"\w+://", source): raise InputError(f"{source}: an address, not a file; download it first and give the file.")
-    path = Path(source).expanduser()
+    path = path_of(source)
     if not (_is_prepared(path) or is_folder(path) and _parts(path)): _check_file(path)
 
 def _read_file(path, columns):
@@ -656,7 +667,7 @@ def load(source, user: str | None = None, item: str | None = None, time: str | N
         rows, name = _read_registered(source), source
     elif isinstance(source, (str, os.PathLike)):
         check_source(os.fspath(source))
-        path = Path(source).expanduser()
+        path = path_of(source)
         if _is_prepared(path):
             if any(columns) or cut is not None: raise InputError(f"{path}: is prepared, without times; leave out cut, user, item and time.")
             return open_prepared(path, core)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from .checks import InputError, Range, check_arguments, check_data, check_number, check_settings, id_list
+from .checks import InputError, Range, check_arguments, check_data, check_model, check_number, check_settings, id_list
 from .data import held_out, learnable, prefixes
 from .encoder import Encoder, gather
 from .ids import Translated, item_numbers, numbers_of, user_numbers
@@ -159,6 +159,7 @@ def ranks(model, data, split: str = "test", exclude_seen: bool = False) -> torch
     user's sequence out of the ranking, also what lies more than `n` items back. Raises `InputError` if nobody can be
     ranked or the split is unknown.
     """
+    check_model(model)
     check_data(data)
     if model.protocol not in (None, data.protocol):
         logger.warning("the model was trained for %s and is judged by %s: it may have learnt from what it is asked.",
@@ -215,6 +216,7 @@ def recommend(model, data=None, users: list | None = None, histories: list[list]
     dropped, and counted aloud. `exclude_seen` leaves out what is in the history. Raises `InputError` for an unknown
     user, a history without a single known item, or a k below 1.
     """
+    check_model(model)
     if (users is None) == (histories is None): raise InputError("say for whom: give either users= or histories=.")
     k = check_number("k", k, int, Range(1))
     vocabulary = model.vocabulary if model.vocabulary is not None else getattr(data, "item_ids", None)
@@ -222,6 +224,7 @@ def recommend(model, data=None, users: list | None = None, histories: list[list]
         raise InputError("give the data: without it neither users nor the items of an untrained model are known.")
     if users is not None:
         check_data(data)
+        if model.vocabulary is None: Translated(model, data)                  # as many items?
         users = id_list("users", users, f"users=[{short(users)}]")
         histories = [[data.item_ids[i - 1] for i in data[data.user_number(u)]] for u in users]
     numbers = item_numbers(vocabulary) if model.vocabulary is None else numbers_of(model)
@@ -239,6 +242,7 @@ def recommend(model, data=None, users: list | None = None, histories: list[list]
 # %% ../nbs/1_the_problem/05_a_model.ipynb #05known1
 def _known(history, numbers):
     "The numbers of a history's known items."
+    if isinstance(history, (set, frozenset)): raise InputError(f"a history is in order, and {short(history)} has none; write histories=[[…]].")
     history = id_list("a history", history, "histories=[[…]]")
     try: known = [numbers[i] if i in numbers else numbers[str(i)] for i in history if i in numbers or str(i) in numbers]
     except TypeError: raise InputError(f"a history is a list of item ids, not of lists: {short(history)}; write histories=[[…]].") from None
@@ -258,6 +262,7 @@ def recommend_all(model, data, k: int = 10, exclude_seen: bool = True):
     items are left, None and -∞. Users come in the order of `data`. Who has no item that the model knows is left out;
     how many, and how many actions are of unknown items, is said. Raises `InputError` for a k below 1.
     """
+    check_model(model)
     check_data(data)
     k, translated = min(check_number("k", k, int, Range(1)), model.n_items), Translated(model, data)
     place = translated.place[data.offsets]

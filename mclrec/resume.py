@@ -81,13 +81,25 @@ def _records_digest(records):
     measured = [{key: value for key, value in record.items() if not key.startswith("seconds")} for record in records]
     return digest(json.dumps(measured).encode())
 
+def _stamp(folder):
+    "What tells one state in `folder` from the next; None if there is none."
+    try: about = (folder / "state.safetensors").stat()
+    except OSError: return None
+    return about.st_ino, about.st_mtime_ns, about.st_size
+
 def close_epoch(folder, records, trainer, best, better):
-    "Write down an epoch: the weights, if they are `better`; its line of metrics; and last the state the next one starts from."
+    """Write down an epoch: the weights, if they are `better`; its line of metrics; and last the state the next one starts from.
+
+    Raises `InputError`, and writes nothing, if somebody else has gone on with this run meanwhile.
+    """
+    if _stamp(folder) != trainer.stamp:
+        raise InputError(f"{folder}: another process goes on with this run; let it end, or choose another folder.")
     notes = {"run": trainer.run, "epoch": str(trainer.epoch)}
     if better: trainer.kept = write_tensors(folder / "model.safetensors", trainer.model.state_dict(), notes)
     write_atomically(folder / "metrics.jsonl", "".join(json.dumps(r) + "\n" for r in records).encode())
     notes |= {"best": best.value.hex(), "waited": str(best.waited), "metrics": _records_digest(records), "weights": trainer.kept}
     write_tensors(folder / "state.safetensors", training_state(trainer), notes)
+    trainer.stamp = _stamp(folder)
 
 def planned_before(folder):
     "Over how many epochs the run in `folder` lets its learning rate fall; None if it has no such plan, or cannot be read."
@@ -113,13 +125,24 @@ def open_run(folder, config, trainer, best, resume):
         kept = read_config(folder)
         _check_same(folder, kept, config, trainer.model.DEFAULTS)
     trainer.run, trainer.kept = kept.get("checksums", {}).get("config", ""), ""
+    trainer.stamp = _stamp(folder)
     device = trainer.model.device.type
     if device == "cpu": device = f"the CPU, threads: {torch.get_num_threads()}"
     logger.info("the run is kept in %s; training on %s", folder, device)
-    if resume and os.path.lexists(folder / "state.safetensors"): return _continue(folder, kept, trainer, best)
-    if resume and (folder / "metrics.jsonl").exists(): logger.warning("%s: holds no state to go on from; training begins anew.", folder)
-    if not resume or not (folder / "vocabulary.json").exists(): write_atomically(folder / "vocabulary.json", ids)
-    return []                                                     # begun, or stopped within its first epoch
+    there, begun = (os.path.lexists(folder / name) for name in ("state.safetensors", "metrics.jsonl"))
+    if resume and begun and not there:
+        if len(read_bytes(folder / "metrics.jsonl").splitlines()) > 1:
+            raise InputError(f"{folder / 'state.safetensors'}: is missing, and with it what the run would go on from; restore it, or "
+                             "train again in another folder.")
+        logger.warning("%s: holds no state to go on from; training begins anew.", folder)
+    records = _continue(folder, kept, trainer, best) if resume and there else []    # begun, or stopped within its first epoch
+    if not resume or not _holds(folder / "vocabulary.json", ids): write_atomically(folder / "vocabulary.json", ids)
+    return records
+
+def _holds(path, content):
+    "Whether a file has this content."
+    try: return path.read_bytes() == content
+    except OSError: return False
 
 # %% ../nbs/6_how_this_book_works/66_resuming.ipynb #995fab4f
 def _continue(folder, config, trainer, best):
@@ -161,6 +184,11 @@ def _check_same(folder, kept, config, defaults):
         if differs:
             what = _difference(part, before, config.get(part))
             raise InputError(f"{folder}: was run with another {what}; only epochs may change when a run is resumed.")
+    for what, usual in (("precision", "highest"), ("compile", False)):
+        before, now = (of.get("versions", {}).get(what, usual) for of in (kept, config))
+        if before != now:
+            raise InputError(f"{folder}: was run with another {what} ({short(before)}, now {short(now)}); only epochs may change when a run "
+                             "is resumed.")
     before, now = (of.get("versions", {}).get("processes", 1) for of in (kept, config))
     if before != now:
         processes = f"{before} of the processes that share each batch, not {now}"

@@ -29,6 +29,7 @@ from .arms import EXPERIMENTS, GROUPS, Run, runs_of
 from .checks import InputError, check_number, check_seed
 from .data import held_out
 from .experiments import find_results, text_table
+from .files import path_of
 from .loading import load
 from .model import logger, ranks
 from .people import pack, read_folder, read_record, write_record
@@ -234,7 +235,7 @@ def _time(runs, records, at_once):
 # %% ../nbs/6_how_this_book_works/78_running_experiments.ipynb #d78runs
 def place(out=None):
     "The folder of the records: `out`, else `results/experiments` of the clone we are in, else `experiments` here."
-    if out is not None: return Path(out).expanduser()
+    if out is not None: return path_of(out)
     try: return find_results() / "experiments"
     except InputError: return Path("experiments")
 

@@ -25,10 +25,10 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from .card import card
-from .checks import InputError
+from .checks import InputError, check_model
 from .data import Interactions
 from .files import (OBJECT, TEXT, beside, cannot_write, check_file, clear_up, digest, exchange, fits, is_folder, json_bytes,
-                          leftovers, parse_json, read_bytes, read_json, sync_folder, whole, write_atomically, write_json)
+                          leftovers, parse_json, path_of, read_bytes, read_json, sync_folder, whole, write_atomically, write_json)
 from .model import Recommender, logger
 from .words import reason
 
@@ -143,7 +143,8 @@ def save(model: Recommender, folder):
     A model saved there before is replaced, as a whole and in one step. Raises `InputError` if the model has no vocabulary yet, if
     `folder` holds anything else (a training run, say), or if it cannot be written.
     """
-    folder = Path(folder).expanduser()
+    check_model(model)
+    folder = path_of(folder)
     if model.vocabulary is None: raise InputError("the model knows no items yet: fit it, or load it, before it is saved.")
     try: place = folder.resolve()                                              # a link stays, what it leads to is replaced
     except (OSError, RuntimeError) as e: raise InputError(f"{folder}: a link that leads in a circle; choose another folder.") from e
@@ -245,7 +246,7 @@ def set_weights(model, tensors: dict, path, of="the model that config.json descr
 # %% ../nbs/5_in_practice/52_runs.ipynb #2d2dcf91
 def load_run(folder) -> Recommender:
     "The model saved in `folder`, by `save` or by training, ready for use; `InputError` if it is not a complete run."
-    folder = Path(folder).expanduser()
+    folder = path_of(folder)
     if not is_folder(folder):
         try: _finish_save(folder.resolve())
         except (OSError, RuntimeError): pass
@@ -318,7 +319,7 @@ def load_official(path, data: Interactions, heads: int = 2) -> Recommender:
     `heads`: how many it was trained with; the file does not say. Raises `InputError` if the file is missing, is not such a
     checkpoint, or was made for another number of items.
     """
-    path = Path(path).expanduser()
+    path = path_of(path)
     tensors = _read_official(path)
     no_checkpoint = f"{path}: is not a checkpoint of the released MCLRec code ({{}}); give the authors' model.pth."
     try: items = len(tensors["item_embedding.weight"]) - 2

@@ -18,7 +18,7 @@ from .words import reason, sentence, short
 class Answers:
     "What the run or the .onnx file at `path` answers: `recommend(history, k)`, `similar(item, k)`, and the `items` it knows."
     def __init__(self, path):
-        if str(path).endswith(".onnx"):
+        if str(path).lower().endswith(".onnx"):
             from mclrec.export import Exported
             model = Exported(path)
             self._lists, self.similar = model.recommend, model.similar
@@ -97,7 +97,12 @@ def _in_a_sentence(served):
     def refuse(request, e): return JSONResponse({"error": str(e)}, 404 if isinstance(e, Unknown) else 422)
 
     @served.exception_handler(RequestValidationError)
-    def misread(request, e): return no_question(f"{e.errors()[0]['loc'][-1]}: {e.errors()[0]['msg']}", 422)
+    def misread(request, e):
+        wrong = e.errors()[0]
+        where = [part for part in wrong["loc"] if isinstance(part, str) and part not in ("body", "query", "str", "int")]
+        if wrong["type"] == "json_invalid": return no_question("the body is no JSON", 422)
+        if not where and wrong["type"].endswith("_type"): return no_question("send JSON, with the header content-type: application/json", 422)
+        return no_question(f"{(where or wrong['loc'])[-1]}: {wrong['msg']}", 422)
 
     @served.exception_handler(HTTPException)
     def elsewhere(request, e): return no_question(e.detail, e.status_code)
@@ -105,16 +110,21 @@ def _in_a_sentence(served):
 # %% ../nbs/5_in_practice/92_a_service.ipynb #92app001
 def app(path):
     "The service for the run or .onnx file at `path`, as a FastAPI application."
-    from fastapi import Body, FastAPI
+    from fastapi import FastAPI
     from fastapi.responses import HTMLResponse, JSONResponse
+    from pydantic import BaseModel, StrictInt, StrictStr
     now, loading, served = [Answers(path)], threading.Lock(), FastAPI(title="mclrec", docs_url=None, redoc_url=None)
     rows = lambda pairs: {"items": [{"item": item, "score": score} for item, score in pairs]}
     _in_a_sentence(served)
 
+    class Question(BaseModel, extra="forbid"):
+        history: list[StrictStr | StrictInt]
+        k: StrictInt = 10
+
     @served.post("/recommend")
-    def recommend(history: list[str | int] = Body(), k: int = Body(10)):
+    def recommend(question: Question):
         answers = now[0]
-        return rows(answers.recommend(*asked(answers, history, k)))
+        return rows(answers.recommend(*asked(answers, question.history, question.k)))
 
     @served.get("/similar")
     def similar(item: str, k: int = 10):

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from .checks import InputError, Range, check_number, id_list
+from .checks import InputError, Range, check_model, check_number, id_list
 from .encoder import gather
 from .ids import numbers_of
 from .model import _known
@@ -22,6 +22,7 @@ from .words import short
 @contextmanager
 def at_rest(model):
     "Inside it `model`, which must know its items, is in evaluation and learns nothing."
+    check_model(model)
     if model.vocabulary is None: raise InputError("the model knows no items yet: fit it, or load it, before its vectors are asked for.")
     training, learning = model.training, any(part.training for part in model.modules())
     if learning: model.eval()

@@ -22,6 +22,7 @@ from .checks import InputError, OneOf, Range, check_data, check_number, check_se
 from .data import Interactions, held_out
 from .distributed import begin, evaluate_together, from_first, here, shared_out
 from .encoder import gather
+from .files import path_of
 from .model import Recommender, evaluate, logger
 from .resume import UNPLANNED, check_folder, close_epoch, open_run, planned_before
 from .runs import fingerprint, model_config, versions
@@ -207,10 +208,11 @@ def fit(model: Recommender, data: Interactions, epochs: int | None = None, seed:
     on, a folder that cannot be used, or a loss that is not a finite number.
     """
     _check_trainable(model, data)
-    folder = Path(out).expanduser() if out is not None else None
+    folder = path_of(out) if out is not None else None
+    if resume and folder is None: raise InputError("resume=True continues a run; say which with out=….")
     given = dict(epochs=epochs, batch_size=batch_size, lr=lr, lr_aug=lr_aug, metric=metric, patience=patience,
                  schedule=schedule, planned=planned or (planned_before(folder) if resume else None), warmup_epochs=warmup_epochs)
-    epochs, how = check_fit(*fit_arguments(model, seed, given), precision)
+    epochs, how = check_fit(*fit_arguments(model, seed, given), precision, compile)
     if folder: from_first(check_folder, folder, resume)
     held_out(data, "valid")                  # before anything is written: somebody must be there to rank
     with _ordinary_torch(), torch_switches(model, precision, compile):
@@ -288,13 +290,14 @@ def _ordinary_torch():
     with torch.inference_mode(False), torch.enable_grad(), torch.device("cpu") if elsewhere else nullcontext(): yield
 
 # %% ../nbs/2_the_method/11_training.ipynb #82a6e1a0
-def check_fit(epochs, how, precision="highest"):
+def check_fit(epochs, how, precision="highest", compile=False):
     "`epochs` and `how`, the arguments of `fit`, as plain values. Raises `InputError` for one that cannot be."
     names = [f"{m}@{k}" for m in ("HR", "NDCG", "MRR") for k in (5, 10, 20)]
     if how["metric"] not in names:
         raise InputError(f"metric={short(how['metric'])} is unknown: choose one of {', '.join(names)}.")
     if precision not in ("highest", "high", "medium"):
         raise InputError(f"precision={short(precision)} is unknown: choose one of highest, high, medium.")
+    if not isinstance(compile, bool): raise InputError(f"compile={short(compile)} is neither True nor False; give one of them.")
     above_0 = Range(0, open_low=True)
     plain = {"seed": check_seed(how["seed"]),
              "lr": check_number("lr", how["lr"], float, above_0),

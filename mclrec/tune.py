@@ -6,17 +6,19 @@
 __all__ = ['SPACE', 'OF_FIT', 'space_of', 'distributions', 'open_study', 'finished', 'next_try', 'Search', 'tune', 'best_run']
 
 # %% ../nbs/5_in_practice/94_tune.ipynb #94imp
+import json
+import os
 import time
 import warnings
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import NamedTuple
 
 from .checks import InputError, Range, check_number
+from .files import path_of
 from .model import logger
 from .runner import claimed
 from .runs import fingerprint
-from .training import fit
+from .training import check_fit, fit, fit_arguments
 from .words import reason, short
 
 # %% ../nbs/5_in_practice/94_tune.ipynb #94space
@@ -50,6 +52,23 @@ def distributions(space):
     return {name: of(values) for name, values in space.items()}
 
 # %% ../nbs/5_in_practice/94_tune.ipynb #94study
+def _mend(path):
+    "Cut off the line that a killed process left half written in the journal `path`. Raises `InputError` for what is no journal."
+    if not path.exists(): return
+    no_journal = InputError(f"{path}: is no journal of a study; choose another file with --study.")
+    try: content = path.read_bytes()
+    except OSError: raise no_journal from None
+    whole = content[:content.rfind(b"\n") + 1]
+    try: lines = [json.loads(line) for line in whole.splitlines()]
+    except (ValueError, RecursionError): raise no_journal from None
+    known = all(isinstance(line, dict) and line.get("op_code") in range(10) for line in lines)
+    if not known or content and not lines and not content.startswith(b'{"op_code"'): raise no_journal
+    if len(whole) == len(content): return
+    time.sleep(0.5)                                                # or is somebody just writing it?
+    if path.read_bytes() != content: return
+    logger.warning("%s: its last line is half written and was cut off; a process was killed there.", path)
+    os.truncate(path, len(whole))
+
 def open_study(path, about):
     "The Optuna study in the journal `path`, begun there if there is none. Raises `InputError` if it is `about` something else."
     import optuna
@@ -57,6 +76,7 @@ def open_study(path, about):
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     path.parent.mkdir(parents=True, exist_ok=True)
     with _alone(path), warnings.catch_warnings(action="ignore"):                # of what Optuna calls experimental
+        _mend(path)
         try: study = optuna.create_study(study_name="mclrec", direction="maximize", load_if_exists=True,
                                          storage=optuna.storages.JournalStorage(JournalFileBackend(str(path))))
         except (ValueError, KeyError, TypeError, AttributeError, UnicodeError) as e:
@@ -125,11 +145,13 @@ def tune(make, data, path, tries, seed=2020, **how):
     searched. A try is a training with `seed`, and its value the best validation metric of its epochs; test items are not looked
     at. May be killed and called again, and called by several processes at once. Raises `InputError` if all tries failed.
     """
-    tries, path, model = check_number("trials", tries, int, Range(1)), Path(path).expanduser(), make()
+    tries, path, model = check_number("trials", tries, int, Range(1)), path_of(path), make()
     space, metric = space_of(model, {*how, *getattr(make, "keywords", {})}), how.get("metric") or model.metric[0]
     about = {"model": model.name, "preset": model.preset, "data": fingerprint(data), "seed": seed, "metric": metric,
              "settings": model.settings, "fit": {key: value for key, value in how.items() if key != "progress"},
              "space": {name: list(values) for name, values in space.items()}}
+    asked = ("epochs", "batch_size", "lr", "lr_aug", "metric", "patience", "schedule", "planned", "warmup_epochs")
+    check_fit(*fit_arguments(model, seed, {key: how.get(key) for key in asked}), how.get("precision", "highest"), how.get("compile", False))
     study = open_study(path, about)
     while True:
         with next_try(study, path, tries, seed, space) as trial:
@@ -170,7 +192,7 @@ def best_run(found, make, data, path, seed=2020, **how):
 
     The config of the run says of how many tries they are the best. The training is made once, whoever asks.
     """
-    path = Path(path).expanduser()
+    path = path_of(path)
     folder = path.with_name(f"{path.stem}-best-of-{found.tries}")
     model = make(**{k: v for k, v in found.settings.items() if k not in OF_FIT})
     tuned = {"tries": found.tries, "failed": found.failed, "value": found.value, "settings": found.settings, "study": path.name}

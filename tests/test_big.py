@@ -1,5 +1,7 @@
 """A log beyond memory gives the arrays that it gives within: whatever its rows, batches and buckets."""
+import json
 from datetime import date, timedelta
+from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
@@ -94,3 +96,27 @@ def test_the_commands(tmp_path, capsys):
     assert main(["evaluate", str(tmp_path / "run"), out, "--core", "3"]) == 0
     assert main(["recommend", str(tmp_path / "run"), out, "--core", "3", "--user", "u0"]) == 0
     assert main(["prepare", str(log), "--out", out]) == 2 and "is there already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("damage", [
+    lambda f: (f / "ids.json").unlink(), lambda f: change(f / "ids.json", items=None), lambda f: change(f / "ids.json", items=["a"]), lambda f: change(f / "ids.json", items=[[1]]),
+    lambda f: change(f / "ids.json", users=5), lambda f: change(f / "prepared.json", name=None), lambda f: change(f / "prepared.json", dropped=None),
+    lambda f: np.save(f / "offsets.npy", np.load(f / "offsets.npy").astype(float)), lambda f: np.save(f / "offsets.npy", np.load(f / "offsets.npy")[::-1]),
+    lambda f: np.save(f / "items.npy", np.load(f / "items.npy") + 1000), lambda f: np.save(f / "items.npy", -np.load(f / "items.npy"))])
+def test_a_damaged_folder_says_so(damage, tmp_path):
+    pq.write_table(pa.table({"user": ["a", "a", "b"], "item": ["x", "y", "x"]}), tmp_path / "log.parquet")
+    prepare(tmp_path / "log.parquet", tmp_path / "out", core=0, progress=False)
+    damage(tmp_path / "out")
+    assert "damaged; prepare it again" in said(lambda: load(tmp_path / "out", core=0))
+
+
+def change(path, **entries):
+    "Other entries in a JSON file; None takes one out."
+    content = json.loads(path.read_text()) | entries
+    path.write_text(json.dumps({key: value for key, value in content.items() if value is not None}))
+
+
+def test_ids_that_json_does_not_know_become_text(tmp_path):
+    ids = [Decimal("1.5"), Decimal("2.5"), Decimal("1.5")]
+    pq.write_table(pa.table({"user": ["a", "a", "b"], "item": ids}), tmp_path / "log.parquet")
+    assert prepare(tmp_path / "log.parquet", tmp_path / "out", core=0, progress=False).item_ids == ["1.5", "2.5"]

@@ -10,6 +10,7 @@ import torch
 from mclrec import model as model_module
 from mclrec import recommend, recommend_all
 from mclrec.checks import InputError
+from mclrec.cli import main
 from mclrec.data import from_rows
 from mclrec.lists import check_target, write_lists
 from mclrec.model import Popularity
@@ -209,3 +210,25 @@ def test_half_characters_are_refused(tmp_path):
     for name in ("l.csv", "l.parquet"):
         with pytest.raises(InputError, match="half a character"): write_lists(tmp_path / name, small(data), data, k=9, exclude_seen=False, progress=False)
     assert not list(tmp_path.iterdir())
+
+
+def test_lists_are_not_written_among_the_data(tmp_path, capsys):
+    pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    log = tmp_path / "log"
+    log.mkdir()
+    parquet.write_table(pa.table({"user": ["a", "a", "a", "b", "b", "b"], "item": list("xyzxyz")}), log / "part-0.parquet")
+    assert main(["train", str(log), "--core", "0", "--model", "popularity", "--out", str(tmp_path / "run")]) == 0
+    before = (log / "part-0.parquet").read_bytes()
+    for name in ("part-0.parquet", "lists.parquet", "deeper/lists.csv"):
+        assert main(["recommend", str(tmp_path / "run"), str(log), "--core", "0", "--all", "--out", str(log / name)]) == 2
+        assert "holds the data, or is within it" in capsys.readouterr().err
+    assert [p.name for p in log.iterdir()] == ["part-0.parquet"] and (log / "part-0.parquet").read_bytes() == before
+
+
+def test_ids_too_large_for_64_bits_are_text_in_parquet(tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    data = from_rows(["a"] * 3 + ["b"] * 3, [2**64 + 1, 5, 2**70] * 2, core=0)
+    model = Popularity(data.n_items)
+    model.prepare(data)
+    write_lists(tmp_path / "lists.parquet", model, data, exclude_seen=False, progress=False)
+    assert set(parquet.read_table(tmp_path / "lists.parquet")["item"].to_pylist()) == {str(2**64 + 1), "5", str(2**70)}

@@ -578,3 +578,66 @@ def test_only_files_that_could_be_data_are_suggested(tmp_path):
     for name in ("rating.py", "rating.csv.gz", "ratings.pdf"):
         put(tmp_path, name, "x")
     says("did you mean rating.csv.gz?", source=tmp_path / "rating.csv")
+
+
+def histories(data):
+    return [[data.item_ids[i - 1] for i in data[u]] for u in range(data.n_users)]
+
+
+@pytest.mark.parametrize("people, years", [(20, 40), (100, 5), (1000, 1)])
+def test_dates_keep_everybody_with_their_own_actions(tmp_path, people, years):
+    "In nanoseconds, people times the span does not fit into 64 bits."
+    draw, begin = random.Random(people), datetime(2003, 1, 1)
+    rows = [(f"u{u:04}", f"i{u}-{k}", begin + timedelta(seconds=draw.randrange(years * 31_536_000))) for u in range(people) for k in range(4)]
+    truth = {f"u{u:04}": [item for who, item, _ in sorted(rows[4 * u:4 * u + 4], key=lambda row: row[2])] for u in range(people)}
+    draw.shuffle(rows)
+    frame = pd.DataFrame(rows, columns=["user", "item", "date"])
+    frame.to_csv(tmp_path / "log.csv", index=False)
+    for source in (frame, tmp_path / "log.csv"):
+        data = load(source, core=0)
+        assert dict(zip(data.user_ids, histories(data))) == truth
+
+
+@pytest.mark.parametrize("times, order", [
+    ((5, -2**63, 1_500_000_000), "bac"), ((2**63 - 1, -1, 0), "bca"), (np.array([2**64 - 1, 2**63 + 1, 3], np.uint64), "cba"),
+    (np.array([2**31 - 1, -2**31, 0], np.int32), "bca"), (np.array([255, 0, 7], np.uint8), "bca")])
+def test_whole_numbers_of_any_span_are_in_order(tmp_path, times, order):
+    frame = pd.DataFrame({"user": ["u"] * 3, "item": list("abc"), "time": times})
+    assert "".join(histories(load(frame, core=0))[0]) == order
+    frame.to_csv(tmp_path / "log.csv", index=False)
+    assert "".join(histories(load(tmp_path / "log.csv", core=0))[0]) == order
+
+
+@pytest.mark.parametrize("a, b", [(956_703_932, 1_046_454_590), (999_999_999_999, 1_000_000_000_000), (999_999_999 * 10**9, 10**18), ("2000-01-01", "2002-01-01"),
+                                  ("1970-01-01 01:00:00", "2017-07-14 00:00:00"), ("1970-01-15", "2018-01-01"), ("1970-01-20", "2018-01-01")])
+def test_one_unit_of_time_on_both_sides_of_a_power_of_ten(tmp_path, a, b):
+    put(tmp_path, "log.csv", f"user,item,time\nu,a,{b}\nu,b,{a}\n")
+    assert histories(load(tmp_path / "log.csv", core=0)) == [["b", "a"]]
+    if isinstance(a, int):
+        put(tmp_path, "log.dat", f"u::a::5::{b}\nu::b::3::{a}\n")
+        assert histories(load(tmp_path / "log.dat", core=0)) == [["b", "a"]]
+    else:
+        assert histories(load(pd.DataFrame({"user": "uu", "item": list("ab"), "time": pd.to_datetime([b, a])}), core=0)) == [["b", "a"]]
+
+
+@pytest.mark.parametrize("a, b", [(956_703_932, 1_046_454_590_000), (1_046_454_590, 1_046_454_590 * 10**9), (956_703_932_000, 1_046_454_590)])
+def test_two_units_of_time_are_refused(tmp_path, a, b):
+    put(tmp_path, "log.csv", f"user,item,time\nu,a,{a}\nu,b,{b}\n")
+    says("line 3", "seconds", "one unit of time", source=tmp_path / "log.csv", core=0)
+
+
+def test_dates_without_a_header_are_no_items(tmp_path):
+    put(tmp_path, "log.txt", "".join(f"u{k // 8} i{k % 13} 2017-07-{1 + k % 28:02}\n" for k in range(80)))
+    says("table without a header", source=tmp_path / "log.txt")
+
+
+def test_json_after_an_empty_line(tmp_path):
+    put(tmp_path, "log.json", '\n \n[\n {"user": "u", "item": "a"},\n {"user": "u", "item": "b"}]\n')
+    assert histories(load(tmp_path / "log.json", core=0)) == [["a", "b"]]
+
+
+def test_the_home_of_nobody(tmp_path, monkeypatch):
+    says("no user has this name", source="~nobody-at-all/log.csv")
+    monkeypatch.chdir(tmp_path)
+    put(tmp_path, "~$log.csv", "user,item\nu,a\n")
+    assert load("~$log.csv", core=0).n_items == 1

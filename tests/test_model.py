@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import mclrec
 from mclrec.data import InputError, from_rows
 from mclrec.encoder import Sequences
 from mclrec.ids import numbers_of
@@ -250,3 +251,24 @@ def test_the_dictionary_of_ids_is_made_once_a_vocabulary():
     model.vocabulary = ["b", "a", "c", "d"]
     assert numbers_of(model)["b"] == 1
     assert recommend(model, histories=[["b"]], k=3, exclude_seen=True)[0][0][0] != "b"
+
+
+@pytest.mark.parametrize("ask", [lambda m: mclrec.evaluate(m, mclrec.load("toy")), lambda m: mclrec.recommend(m, histories=[["a"]]),
+                                 lambda m: mclrec.recommend_all(m, mclrec.load("toy")), lambda m: mclrec.vectors(m), lambda m: mclrec.similar(m, "a"), lambda m: mclrec.save(m, "there")])
+@pytest.mark.parametrize("what, said", [("runs/one", "write mclrec.load_run\\('runs/one'\\)"), (None, "not a model"), (mclrec.SASRec, "not a model")])
+def test_what_is_no_model_is_said_to_be_none(ask, what, said):
+    with pytest.raises(InputError, match=said):
+        ask(what)
+
+
+def test_an_untrained_model_of_another_number_of_items():
+    toy = mclrec.load("toy")
+    for n in (3, 3000):
+        with pytest.raises(InputError, match=f"made for {n}"):
+            mclrec.recommend(mclrec.SASRec(n, d=8, heads=1, inner=8, layers=1), toy, users=toy.user_ids[:1])
+
+
+def test_a_set_is_no_history():
+    toy = mclrec.load("toy")
+    with pytest.raises(InputError, match="has none"):
+        mclrec.recommend(Popularity(toy.n_items), toy, histories=[{"a", "b"}])

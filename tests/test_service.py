@@ -78,7 +78,8 @@ def test_it_answers_as_the_library_does(service):
 @pytest.mark.parametrize("path, body, status, said", [
     ("recommend", {"history": []}, 422, "empty"), ("recommend", {"history": ["i1", "nothing"]}, 404, "'nothing' is unknown"), ("recommend", {"history": ["i1"] * 1001}, 422, "1001 items"),
     ("recommend", {"history": ["i1"], "k": 0}, 422, "k=0"), ("recommend", {"history": ["i1"], "k": 101}, 422, "k=101"), ("recommend", {"history": ["i1"], "k": "many"}, 422, "k: "),
-    ("recommend", {"history": "i1"}, 422, "history: "), ("recommend", {"history": [["i1"]]}, 422, "openapi"), ("recommend", {}, 422, "history: "), ("recommend", b"{", 422, "JSON"),
+    ("recommend", {"history": "i1"}, 422, "history: "), ("recommend", {"history": [["i1"]]}, 422, "openapi"), ("recommend", {}, 422, "history: "), ("recommend", {"history": [True]}, 422, "history: "), ("recommend", {"history": [1.0]}, 422, "history: "),
+    ("recommend", {"history": ["i1"], "k": True}, 422, "k: "), ("recommend", {"history": ["i1"], "top_k": 3}, 422, "top_k: "), ("recommend", b"{", 422, "JSON"),
     ("recommend", b"\xff", 400, "openapi"), ("nowhere", None, 404, "openapi"), ("recommend", None, 405, "openapi"), ("recommend", {"history": ["i1\u202e\x1b[31m" * 500]}, 404, "is unknown"), ("similar?item=nothing", None, 404, "'nothing' is unknown"), ("similar", None, 422, "item: "),
     ("similar?item=i1&k=0", None, 422, "k=0")])
 def test_what_is_wrong_is_said_in_one_sentence(service, path, body, status, said):

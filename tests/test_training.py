@@ -1,6 +1,7 @@
 """The loop: the same seed is the same run, an interruption changes nothing, and it stops when it should."""
 import json
 import math
+import shutil
 
 import pytest
 import torch
@@ -372,6 +373,7 @@ def test_an_existing_run_is_not_touched(whole):
     for said, model, kwargs in [
         ("another lr \\(0.001, now 0.01\\)", model_of("sasrec"), dict(lr=.01)), ("another seed", model_of("sasrec"), dict(seed=1)),
         ("another inner \\(8, now 16\\)", model_of("sasrec", inner=16), {}), ("another model", model_of("official"), {}),
+        ("another precision", model_of("sasrec"), dict(precision="medium")), ("another compile", model_of("sasrec"), dict(compile=True)),
         ("another patience", model_of("sasrec"), dict(patience=3)), ("another metric", model_of("sasrec"), dict(metric="HR@5")),
     ]:
         with pytest.raises(InputError, match=f"{said}.*; only epochs may change"):
@@ -454,3 +456,49 @@ def test_the_bar_fits_the_line(columns, monkeypatch, capsys):
     fit(model_of(), SHOP, epochs=1, batch_size=8, progress=True)
     assert shown and all(len("epoch 1/1") + 45 + len(text) <= max(columns, 54) for text in shown)
     assert [("augmenters.R" in text, "loss" in text) for text in shown[-1:]] == [(columns == 300, columns > 60)]
+
+
+def test_a_run_without_its_state_is_not_begun_anew_over_what_is_there(whole, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(whole["sasrec"][0], folder)
+    (folder / "state.safetensors").unlink()
+    before = {f.name: f.read_bytes() for f in folder.iterdir()}
+    with pytest.raises(InputError, match="state.safetensors: is missing"):
+        fit(model_of("sasrec"), SHOP, epochs=1, out=folder, resume=True, **HOW)
+    assert {f.name: f.read_bytes() for f in folder.iterdir()} == before
+
+
+def test_the_slower_of_two_processes_takes_nothing_from_the_faster(whole, tmp_path):
+    folder, once = tmp_path / "run", []
+    shutil.copytree(whole["sasrec"][0], folder)
+
+    def another(record):
+        if not once:
+            once.append(record)
+            fit(model_of("sasrec"), SHOP, epochs=record["epoch"] + 3, out=folder, resume=True, **HOW)
+
+    trained = len(lines(folder))
+    with pytest.raises(InputError, match="another process goes on with this run"):
+        fit(model_of("sasrec"), SHOP, epochs=trained + 5, out=folder, resume=True, patience=10, on_epoch=another, **HOW)
+    assert len(lines(folder)) == trained + 4
+
+
+@pytest.mark.parametrize("content", [b"", b"{", "folder"])
+def test_resuming_writes_the_vocabulary_again(content, whole, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(whole["sasrec"][0], folder)
+    (folder / "vocabulary.json").unlink()
+    if content == "folder":
+        (folder / "vocabulary.json").mkdir()
+        with pytest.raises(InputError, match="vocabulary.json: cannot be written"):
+            fit(model_of("sasrec"), SHOP, epochs=6, out=folder, resume=True, **HOW)
+    else:
+        (folder / "vocabulary.json").write_bytes(content)
+        fit(model_of("sasrec"), SHOP, epochs=6, out=folder, resume=True, **HOW)
+        assert load_run(folder).vocabulary == SHOP.item_ids
+
+
+@pytest.mark.parametrize("said, how", [("say which with out", dict(resume=True)), ("compile='no'", dict(compile="no")), ("5 is no path", dict(out=5))])
+def test_arguments_that_would_be_passed_over(said, how):
+    with pytest.raises(InputError, match=said):
+        fit(model_of("sasrec"), SHOP, epochs=1, **how, **HOW)

@@ -134,3 +134,26 @@ def test_every_epoch_is_heard_of_once_and_what_is_raised_ends_it(tmp_path):
     with pytest.raises(StopIteration):
         fit(make(), SHOP, epochs=6, batch_size=64, out=tmp_path / "run", resume=True, progress=False, on_epoch=enough)
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 4
+
+
+@pytest.mark.parametrize("content", ['[{"user": "u"}]', "hello", '{"op_code": 99}\n', "5\n"])
+def test_a_file_of_somebody_else_stays_as_it_is(content, tmp_path):
+    (tmp_path / "mine").write_text(content)
+    with pytest.raises(InputError, match="mine: is no journal of a study"):
+        tune(make, SHOP, tmp_path / "mine", 1, **HOW)
+    assert (tmp_path / "mine").read_text() == content
+
+
+def test_a_journal_that_a_kill_cut_short_goes_on(tmp_path):
+    tune(make, SHOP, tmp_path / "study", 1, **HOW)
+    whole = (tmp_path / "study").read_bytes()
+    (tmp_path / "study").write_bytes(whole + whole.splitlines()[-1][:-5])
+    assert tune(make, SHOP, tmp_path / "study", 2, **HOW).tries == 2
+    assert (tmp_path / "study").read_bytes().startswith(whole)
+
+
+@pytest.mark.parametrize("how", [dict(metric="foo"), dict(lr="abc"), dict(epochs=0), dict(precision="low"), dict(compile="no")])
+def test_what_no_training_can_be_told_begins_no_study(how, tmp_path):
+    with pytest.raises(InputError, match=next(iter(how))):
+        tune(make, SHOP, tmp_path / "study", 2, **HOW | how)
+    assert not (tmp_path / "study").exists()
