@@ -189,9 +189,9 @@ def run_of(row, data, seed):
 
 # %% ../nbs/6_how_this_book_works/83_what_is_run.ipynb #d77runs
 def runs_of(name, data="toy", seeds=None):
-    """The runs of the experiment called `name`, or ("all") of all that are declared for `data`: {(experiment, row, seed): Run}, seed by seed.
+    """The runs of the experiment called `name`: {(experiment, row, seed): Run}, seed by seed.
 
-    For data that no experiment names, such as your own, "all" is each of them.
+    "all" is every experiment that is declared for `data`, and for data that none names, such as your own, each of them.
 
     Raises `InputError` for an experiment that is not declared.
     """

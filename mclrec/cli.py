@@ -288,7 +288,7 @@ def check_who(args):
     if args.out and not args.all: raise InputError("--out is the file for the lists of all users; it goes with --all.")
     if args.out and args.data and os.path.exists(args.data):
         out, data = os.path.realpath(os.path.expanduser(args.out)), os.path.realpath(args.data)
-        if out == data or os.path.exists(out) and os.path.samefile(out, data) or out.startswith(data + os.sep):
+        if out == data or os.path.exists(out) and os.path.samefile(out, data) or os.path.isdir(data) and out.startswith(data + os.sep):
             raise InputError(f"{args.out}: holds the data, or is within it; write the lists to another place.")
 
 # %% ../nbs/5_in_practice/53_command_line.ipynb #53fold01

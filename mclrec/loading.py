@@ -494,7 +494,7 @@ def _coded(column):
 
 # %% ../nbs/5_in_practice/50_your_data.ipynb #e43edf36
 def _array(column):
-    "A column of numbers or dates as an array of numbers, dates in nanoseconds, and whether it is of dates; None for any other, or with holes."
+    "A column without holes as an array of numbers, dates in nanoseconds, and whether it is of dates; None for one of neither."
     if type(column).__module__.startswith("pyarrow"):
         if column.null_count: return None
         try: column = column.cast("timestamp[ns]" if str(column.type).startswith(("timestamp", "date")) else column.type).to_numpy()

@@ -242,7 +242,8 @@ def recommend(model, data=None, users: list | None = None, histories: list[list]
 # %% ../nbs/1_the_problem/05_a_model.ipynb #05known1
 def _known(history, numbers):
     "The numbers of a history's known items."
-    if isinstance(history, (set, frozenset)): raise InputError(f"a history is in order, and {short(history)} has none; write histories=[[…]].")
+    if isinstance(history, (set, frozenset)):
+        raise InputError(f"a history is in order, and {short(history)} has none; write histories=[[…]].")
     history = id_list("a history", history, "histories=[[…]]")
     try: known = [numbers[i] if i in numbers else numbers[str(i)] for i in history if i in numbers or str(i) in numbers]
     except TypeError: raise InputError(f"a history is a list of item ids, not of lists: {short(history)}; write histories=[[…]].") from None

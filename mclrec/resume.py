@@ -81,6 +81,7 @@ def _records_digest(records):
     measured = [{key: value for key, value in record.items() if not key.startswith("seconds")} for record in records]
     return digest(json.dumps(measured).encode())
 
+# %% ../nbs/6_how_this_book_works/66_resuming.ipynb #66close1
 def _stamp(folder):
     "What tells one state in `folder` from the next; None if there is none."
     try: about = (folder / "state.safetensors").stat()
@@ -187,8 +188,8 @@ def _check_same(folder, kept, config, defaults):
     for what, usual in (("precision", "highest"), ("compile", False)):
         before, now = (of.get("versions", {}).get(what, usual) for of in (kept, config))
         if before != now:
-            raise InputError(f"{folder}: was run with another {what} ({short(before)}, now {short(now)}); only epochs may change when a run "
-                             "is resumed.")
+            raise InputError(f"{folder}: was run with another {what} ({short(before)}, now {short(now)}); "
+                             "only epochs may change when a run is resumed.")
     before, now = (of.get("versions", {}).get("processes", 1) for of in (kept, config))
     if before != now:
         processes = f"{before} of the processes that share each batch, not {now}"

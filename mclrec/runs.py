@@ -143,8 +143,8 @@ def save(model: Recommender, folder):
     A model saved there before is replaced, as a whole and in one step. Raises `InputError` if the model has no vocabulary yet, if
     `folder` holds anything else (a training run, say), or if it cannot be written.
     """
-    check_model(model)
     folder = path_of(folder)
+    check_model(model)
     if model.vocabulary is None: raise InputError("the model knows no items yet: fit it, or load it, before it is saved.")
     try: place = folder.resolve()                                              # a link stays, what it leads to is replaced
     except (OSError, RuntimeError) as e: raise InputError(f"{folder}: a link that leads in a circle; choose another folder.") from e
@@ -160,6 +160,7 @@ def save(model: Recommender, folder):
     except OSError as e: raise cannot_write(folder, e) from None
     finally: shutil.rmtree(new, ignore_errors=True)
 
+# %% ../nbs/5_in_practice/52_runs.ipynb #52save02
 def _write_saved(model, folder):
     "The files of a saved model, the config last."
     ids, weights = vocabulary_bytes(model), model.state_dict()

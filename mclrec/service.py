@@ -101,7 +101,8 @@ def _in_a_sentence(served):
         wrong = e.errors()[0]
         where = [part for part in wrong["loc"] if isinstance(part, str) and part not in ("body", "query", "str", "int")]
         if wrong["type"] == "json_invalid": return no_question("the body is no JSON", 422)
-        if not where and wrong["type"].endswith("_type"): return no_question("send JSON, with the header content-type: application/json", 422)
+        if not where and wrong["type"].endswith("_type"):
+            return no_question("send JSON, with the header content-type: application/json", 422)
         return no_question(f"{(where or wrong['loc'])[-1]}: {wrong['msg']}", 422)
 
     @served.exception_handler(HTTPException)
@@ -114,7 +115,7 @@ def app(path):
     from fastapi.responses import HTMLResponse, JSONResponse
     from pydantic import BaseModel, StrictInt, StrictStr
     now, loading, served = [Answers(path)], threading.Lock(), FastAPI(title="mclrec", docs_url=None, redoc_url=None)
-    rows = lambda pairs: {"items": [{"item": item, "score": score} for item, score in pairs]}
+    rows = lambda pairs: {"items": [dict(zip(("item", "score"), pair)) for pair in pairs]}
     _in_a_sentence(served)
 
     class Question(BaseModel, extra="forbid"):
@@ -141,7 +142,6 @@ def app(path):
 
     @served.get("/health")
     def health(): return {"ok": True, "items": len(now[0].items)}
-
     @served.get("/items")
     def items(): return {"items": now[0].items}
 

@@ -69,6 +69,7 @@ def _mend(path):
     logger.warning("%s: its last line is half written and was cut off; a process was killed there.", path)
     os.truncate(path, len(whole))
 
+# %% ../nbs/5_in_practice/94_tune.ipynb #94study2
 def open_study(path, about):
     "The Optuna study in the journal `path`, begun there if there is none. Raises `InputError` if it is `about` something else."
     import optuna
