@@ -7,8 +7,8 @@ __all__ = ['MAX_SIZE', 'InputError', 'plain', 'Range', 'OneOf', 'check_settings'
            'check_data', 'check_model', 'id_list']
 
 # %% ../nbs/6_how_this_book_works/65_errors_and_checks.ipynb #c1637356
-import os
 import math
+import os
 from dataclasses import dataclass
 from numbers import Integral, Real
 
@@ -119,9 +119,9 @@ def check_data(data):
         made = f"mclrec.load({short(data)})" if isinstance(data, str) else "what mclrec.load makes of it"
         raise InputError(f"data is {_kind(data)}, not Interactions; give {made}.")
 
-def check_model(model):
-    "Raises `InputError` if `model` is no model that ranks."
-    if not hasattr(model, "item_vectors") or isinstance(model, type):
+def check_model(model, kind=object):
+    "Raises `InputError` if `model` is no model that ranks, or none of this `kind`."
+    if not (isinstance(model, kind) and hasattr(model, "item_vectors")) or isinstance(model, type):
         path = isinstance(model, (str, os.PathLike))
         raise InputError(f"model is {short(model)}, not a model; " + (f"write mclrec.load_run({short(str(model))})." if path else
                          "make one, such as mclrec.MCLRec(data.n_items)."))

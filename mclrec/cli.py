@@ -282,13 +282,14 @@ def check_early(args):
 def check_who(args):
     "Raises `InputError` if `recommend` lacks the data or the file that it needs, or was given a file that it does not."
     from mclrec.checks import InputError
+    from mclrec.files import path_of
     if args.data is None and args.history is None:
         raise InputError(f"--{'all' if args.all else 'user'} needs the data in which the histories stand; give DATA after RUN.")
     if args.all and not args.out: raise InputError("--all writes a file; say which with --out FILE.csv or --out FILE.parquet.")
     if args.out and not args.all: raise InputError("--out is the file for the lists of all users; it goes with --all.")
-    if args.out and args.data and os.path.exists(args.data):
-        out, data = os.path.realpath(os.path.expanduser(args.out)), os.path.realpath(args.data)
-        if out == data or os.path.exists(out) and os.path.samefile(out, data) or os.path.isdir(data) and out.startswith(data + os.sep):
+    if args.out and args.data:
+        out, data = (os.path.realpath(path_of(path)) for path in (args.out, args.data))
+        if all(map(os.path.exists, (out, data))) and os.path.samefile(out, data) or os.path.isdir(data) and out.startswith(data + os.sep):
             raise InputError(f"{args.out}: holds the data, or is within it; write the lists to another place.")
 
 # %% ../nbs/5_in_practice/53_command_line.ipynb #53fold01

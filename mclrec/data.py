@@ -150,8 +150,8 @@ def _in_time(u, times):
     "The order of user, then time, then place. In one sort, where a whole number can hold user and time."
     span = int(times.max()) - int(times.min()) + 1 if times.dtype.kind in "iu" else 2**63
     if (int(u.max()) + 1) * span < 2**63:                              # in Python's numbers, which have no end
-        since = (times if times.dtype.kind == "u" else times.astype(np.int64)) - times.min()
-        return np.argsort(u.astype(np.int64) * span + since.astype(np.int64), kind="stable")
+        since = (times if times.dtype.kind == "u" else times.astype(np.int64, copy=False)) - times.min()
+        return np.argsort(u.astype(np.int64, copy=False) * span + since.astype(np.int64, copy=False), kind="stable")
     return np.lexsort((times, u))
 
 # %% ../nbs/1_the_problem/01_data.ipynb #f0aadbfb

@@ -31,7 +31,7 @@ from .checks import InputError, Range, check_number
 from .cuts import cut_in_time
 from .data import Coded, Interactions, from_rows
 from .download import FILES, download, has_sha256, local_path, suggest
-from .files import digest, is_folder, path_of, read_bytes, read_json
+from .files import is_folder, path_of, read_json
 from .toy import toy_rows
 from .words import listed, reason, short, shown
 
@@ -118,9 +118,10 @@ def _table_without_header(head):
     "What to say if the first lines of a .txt seem to be the rows of a table, an action each."
     width, users = len(head[0]) if head else 0, {words[0] for words in head}
     if width < 3 or len(head) < 3 or len(users) == len(head) or any(len(words) != width for words in head): return None
-    columns = [[_number(word) for word in column] for column in zip(*head)][2:]
+    words = list(zip(*head))[2:]
+    columns = [list(map(_number, column)) for column in words]
     times = any(len({_unit(x) for x in column}) == 1 and _unit(column[0]) for column in columns)
-    times = times or any(all(re.match(r"\d{4}-\d\d-\d\d", word) for word in column) for column in list(zip(*head))[2:])
+    times = times or any(all(re.match(r"\d{4}-\d\d-\d\d", word) for word in column) for column in words)
     ratings = len(set(columns[0])) <= 11 and all(0 <= x <= 10 for x in columns[0]) and len({words[1] for words in head}) > 11
     if times or ratings:
         return (f"looks like a table without a header (its first lines have {width} fields each, and users return); put a header such as "
@@ -521,7 +522,7 @@ def _read_frame(frame, columns, where="the data frame"):
     ids = lambda column: type(frame).__module__.startswith("pyarrow") and _coded(frame[column]) or _ids(where, frame, column)
     users, items, times = ids(u), ids(i), None
     if t is not None:
-        times, dated = _array(_column(where, frame, t)) or (_times(_values(where, frame, t), place), True)
+        times, dated = _array(_column(where, frame, t)) or (_times(_values(where, frame, t), place), True)   # _times has looked
         if not dated: _check_unit(times, place)
     return _Rows(users, items, times, place, *_note(names, found, columns))
 
@@ -572,7 +573,7 @@ def open_prepared(folder, core):
         fit &= offsets[0] == 0 and offsets[-1] == len(items) == about["actions"] and bool((np.diff(offsets) > 0).all())
         fit &= len(users) == len(offsets) - 1 and bool(len(items)) and 1 <= items.min() and items.max() <= len(names)
         fit &= all(type(i) in (str, int, float) for of in (users, names) for i in of)
-        fit &= all(digest(read_bytes(folder / name)) == said for name, said in kept.items())
+        fit &= all(has_sha256(folder / name, said) for name, said in kept.items())
         name, dropped = about["name"], about["dropped"]
     except (InputError, OSError, ValueError, KeyError, IndexError, TypeError, AttributeError): raise torn from None
     if not fit: raise torn

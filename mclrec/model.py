@@ -17,7 +17,7 @@ from torch import nn
 from .checks import InputError, Range, check_arguments, check_data, check_model, check_number, check_settings, id_list
 from .data import held_out, learnable, prefixes
 from .encoder import Encoder, gather
-from .ids import Translated, item_numbers, numbers_of, user_numbers
+from .ids import Translated, item_numbers, numbers_of, user_numbers, vocabulary_of
 from .ranking import MISS, metrics, rank, top_k
 from .sampled import next_item_loss
 from .sharing import Causal
@@ -224,7 +224,7 @@ def recommend(model, data=None, users: list | None = None, histories: list[list]
         raise InputError("give the data: without it neither users nor the items of an untrained model are known.")
     if users is not None:
         check_data(data)
-        if model.vocabulary is None: Translated(model, data)                  # as many items?
+        vocabulary = vocabulary_of(model, data)
         users = id_list("users", users, f"users=[{short(users)}]")
         histories = [[data.item_ids[i - 1] for i in data[data.user_number(u)]] for u in users]
     numbers = item_numbers(vocabulary) if model.vocabulary is None else numbers_of(model)

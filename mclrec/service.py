@@ -109,21 +109,25 @@ def _in_a_sentence(served):
     def elsewhere(request, e): return no_question(e.detail, e.status_code)
 
 # %% ../nbs/5_in_practice/92_a_service.ipynb #92app001
+def _question():
+    "What is asked of /recommend, for pydantic: nothing else beside it, and neither truth values nor fractions for ids."
+    from pydantic import BaseModel, StrictInt, StrictStr
+    class Question(BaseModel, extra="forbid"):
+        history: list[StrictStr | StrictInt]
+        k: StrictInt = 10
+    return Question
+
+# %% ../nbs/5_in_practice/92_a_service.ipynb #92app002
 def app(path):
     "The service for the run or .onnx file at `path`, as a FastAPI application."
     from fastapi import FastAPI
     from fastapi.responses import HTMLResponse, JSONResponse
-    from pydantic import BaseModel, StrictInt, StrictStr
     now, loading, served = [Answers(path)], threading.Lock(), FastAPI(title="mclrec", docs_url=None, redoc_url=None)
-    rows = lambda pairs: {"items": [dict(zip(("item", "score"), pair)) for pair in pairs]}
+    rows = lambda pairs: {"items": [{"item": item, "score": score} for item, score in pairs]}
     _in_a_sentence(served)
 
-    class Question(BaseModel, extra="forbid"):
-        history: list[StrictStr | StrictInt]
-        k: StrictInt = 10
-
     @served.post("/recommend")
-    def recommend(question: Question):
+    def recommend(question: _question()):
         answers = now[0]
         return rows(answers.recommend(*asked(answers, question.history, question.k)))
 
@@ -142,6 +146,7 @@ def app(path):
 
     @served.get("/health")
     def health(): return {"ok": True, "items": len(now[0].items)}
+
     @served.get("/items")
     def items(): return {"items": now[0].items}
 

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from tqdm.auto import tqdm
 
 from .card import write_card
-from .checks import InputError, OneOf, Range, check_data, check_number, check_seed
+from .checks import InputError, OneOf, Range, check_data, check_model, check_number, check_seed
 from .data import Interactions, held_out
 from .distributed import begin, evaluate_together, from_first, here, shared_out
 from .encoder import gather
@@ -320,8 +320,7 @@ def check_fit(epochs, how, precision="highest", compile=False):
 
 def _check_trainable(model, data):
     "Raises `InputError` for what is no model or no data, and for weights that torch cannot change."
-    if not isinstance(model, Recommender):
-        raise InputError(f"model is {short(model)}, not a model; make one, such as mclrec.MCLRec(data.n_items).")
+    check_model(model, Recommender)
     check_data(data)
     if any(p.is_inference() for p in model.parameters()):
         raise InputError("the model was made inside torch.inference_mode(), which makes weights that cannot be "

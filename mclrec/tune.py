@@ -18,7 +18,7 @@ from .files import path_of
 from .model import logger
 from .runner import claimed
 from .runs import fingerprint
-from .training import check_fit, fit, fit_arguments
+from .training import FIT, check_fit, fit, fit_arguments
 from .words import reason, short
 
 # %% ../nbs/5_in_practice/94_tune.ipynb #94space
@@ -151,8 +151,8 @@ def tune(make, data, path, tries, seed=2020, **how):
     about = {"model": model.name, "preset": model.preset, "data": fingerprint(data), "seed": seed, "metric": metric,
              "settings": model.settings, "fit": {key: value for key, value in how.items() if key != "progress"},
              "space": {name: list(values) for name, values in space.items()}}
-    asked = ("epochs", "batch_size", "lr", "lr_aug", "metric", "patience", "schedule", "planned", "warmup_epochs")
-    check_fit(*fit_arguments(model, seed, {key: how.get(key) for key in asked}), how.get("precision", "highest"), how.get("compile", False))
+    given = {key: how.get(key) for key in ("metric", *FIT)}
+    check_fit(*fit_arguments(model, seed, given), how.get("precision", "highest"), how.get("compile", False))
     study = open_study(path, about)
     while True:
         with next_try(study, path, tries, seed, space) as trial:
