@@ -142,8 +142,8 @@ def open_run(folder, config, trainer, best, resume):
 
 def _holds(path, content):
     "Whether a file has this content."
-    try: return path.read_bytes() == content
-    except OSError: return False
+    try: return read_bytes(path) == content
+    except InputError: return False
 
 # %% ../nbs/6_how_this_book_works/66_resuming.ipynb #995fab4f
 def _continue(folder, config, trainer, best):

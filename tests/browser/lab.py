@@ -25,6 +25,9 @@ CHROMIUM_FLAGS = [
 ]
 
 
+PATIENCE = 300  # seconds for what must come: a slow machine is no fault of the book
+
+
 def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
@@ -126,6 +129,7 @@ class Notebook:
 
     def __init__(self, page, base, token, path):
         self.page, self.path = page, path
+        page.set_default_timeout(PATIENCE * 1000)
         page.goto(f"{base}/lab/tree/{path}?token={token}&reset")
         self.ready()
 
@@ -136,10 +140,9 @@ class Notebook:
                  && jupyterapp.shell.currentWidget.context.isReady
                  && jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status === 'idle'""",
             arg=self.path,
-            timeout=60_000,
         )
 
-    def run_all(self, seconds=300):
+    def run_all(self, seconds=2 * PATIENCE):
         "Run All Cells; back when the last has run and the kernel is idle."
         self.page.evaluate("""() => {
           window.ran = false;
@@ -148,10 +151,10 @@ class Notebook:
         self.page.wait_for_function("window.ran", timeout=seconds * 1000)
         self.settle()
 
-    def settle(self, seconds=60):
+    def settle(self):
         "Wait until the kernel has nothing left to do, a widget's callback included."
         idle = "jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'"
-        self.page.wait_for_function(idle, timeout=seconds * 1000)
+        self.page.wait_for_function(idle)
 
     def kernel(self, code):
         "Run `code` in the notebook's kernel without a cell, and return what it printed."
@@ -173,7 +176,7 @@ class Notebook:
         unanswered = ".mclrec-guess:has(.widget-button:not([disabled]))"
         while left := self.page.locator(unanswered).count():
             self.page.locator(unanswered).first.locator(".widget-button").first.click()
-            self.page.wait_for_function(f"document.querySelectorAll('{unanswered}').length < {left}", timeout=60_000)
+            self.page.wait_for_function(f"document.querySelectorAll('{unanswered}').length < {left}")
         self.settle()
 
     def explorables(self):
@@ -185,7 +188,7 @@ class Notebook:
     def move(self, n, control, way=0):
         """Move a control of the n-th explorable, one way or the other, as a reader would.
 
-        Milliseconds until its figure had changed; None if it did not within ten seconds, or a slider stands at its end already.
+        Milliseconds until its figure had changed; None if it did not within half a minute, or a slider stands at its end already.
         """
         place = self.page.locator(".mclrec-explorable").nth(n).locator(f".{control}")
         self.page.evaluate(WATCH, n)
@@ -203,7 +206,7 @@ class Notebook:
         else:
             place.locator("input, button").first.click()
         try:
-            self.page.wait_for_function("window.answered !== null", timeout=10_000)
+            self.page.wait_for_function("window.answered !== null", timeout=30_000)
         except TimeoutError:
             return None
         return self.page.evaluate("window.answered - window.acted")

@@ -13,7 +13,7 @@ def test_a_figure_that_is_a_time_plays(open_notebook):
     notebook.explorables()
     before = notebook.page.evaluate(PLAYING, 0)
     notebook.page.locator(".mclrec-explorable .jupyter-button").first.click()
-    notebook.page.wait_for_function(f"before => ({PLAYING})(0) !== before", arg=before, timeout=10_000)
+    notebook.page.wait_for_function(f"before => ({PLAYING})(0) !== before", arg=before)
     notebook.settle()
     assert notebook.faults() == []
 
@@ -53,10 +53,10 @@ def test_a_slow_page_raises_no_error(open_notebook, slow):
     page.wait_for_timeout(3000)
     assert errors == []
     page.evaluate("jupyterapp.commands.execute('docmanager:save')")
-    page.wait_for_function("!jupyterapp.shell.currentWidget.context.model.dirty", timeout=180_000)
+    page.wait_for_function("!jupyterapp.shell.currentWidget.context.model.dirty")
     page.reload()
     notebook.ready()
-    page.locator(".mclrec-explorable").first.wait_for(timeout=180_000)
+    page.locator(".mclrec-explorable").first.wait_for()
     notebook.explorables()
     page.wait_for_timeout(3000)
     assert errors == []
@@ -124,6 +124,6 @@ def test_a_figure_fills_its_place_at_once_and_when_that_changes(open_notebook):
     notebook.page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells')")
     notebook.settle()
     notebook.explorables()
-    notebook.page.wait_for_function(f"{WIDTHS}.every(([drawn, room]) => drawn === room)", timeout=5000)
+    notebook.page.wait_for_function(f"{WIDTHS}.every(([drawn, room]) => drawn === room)")
     notebook.page.set_viewport_size({"width": 900, "height": 900})
-    notebook.page.wait_for_function(f"{WIDTHS}.every(([drawn, room]) => drawn === room && drawn < 800)", timeout=5000)
+    notebook.page.wait_for_function(f"{WIDTHS}.every(([drawn, room]) => drawn === room && drawn < 800)")

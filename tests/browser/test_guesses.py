@@ -20,10 +20,10 @@ def test_a_click_is_answered_and_kept(open_notebook):
     assert shut >= 3
     box.get_by_role("button", name="fairly sure").click()
     box.get_by_role("button", name=wrong).click()
-    box.get_by_text(question.replies[wrong]).wait_for(timeout=10_000)
+    box.get_by_text(question.replies[wrong]).wait_for()
     assert box.get_by_role("button", name=question.right).is_disabled()
     notebook.settle()
-    notebook.page.get_by_text(re.compile(r"the top tenth has \d")).wait_for(timeout=10_000)
+    notebook.page.get_by_text(re.compile(r"the top tenth has \d")).wait_for()
     assert len(notebook.explorables()) == figures + 1 and waiting.count() == shut - 2, "the figure and its numbers, and nothing else"
     assert json.loads(kept.read_text())["guesses"]["tail"]["first"] == {"answer": wrong, "sure": "fairly sure"}
     assert "0 of 1 right" in notebook.kernel("from mclrec.teach import guesses; print(guesses())")

@@ -23,13 +23,13 @@ class Live:
         "Up to which batch the curves go, by what Plotly has drawn."
         return self.page.evaluate(BATCHES)
 
-    def grown(self, beyond, seconds=60):
-        self.page.wait_for_function(f"{BATCHES} > {beyond}", timeout=seconds * 1000)
+    def grown(self, beyond):
+        self.page.wait_for_function(f"{BATCHES} > {beyond}")
         return self.batches()
 
-    def status(self, word, seconds=60):
+    def status(self, word):
         "Wait until the line that says where things stand begins with `word`, and return it."
-        self.page.wait_for_function(f"word => {BOX}.innerText.includes(word + ' · ')", arg=word, timeout=seconds * 1000)
+        self.page.wait_for_function(f"word => {BOX}.innerText.includes(word + ' · ')", arg=word)
         return self.page.locator(".mclrec-live").inner_text()
 
     def count(self):
@@ -80,7 +80,7 @@ def test_a_reader_trains(open_notebook):
 
     # A change while it runs takes effect, and is marked where it did.
     live.page.locator(".mclrec-live .mclrec-live-lr .noUi-handle").press("ArrowRight")
-    live.page.wait_for_function(f"{BOX}.querySelector('.js-plotly-plot').layout?.annotations?.some(a => a.text === 'lr = 0.005')", timeout=60_000)
+    live.page.wait_for_function(f"{BOX}.querySelector('.js-plotly-plot').layout?.annotations?.some(a => a.text === 'lr = 0.005')")
     assert live.notebook.kernel("print(live.run.trainer.lr)").strip() == "0.005"
 
     # The page answers meanwhile: a control of another figure moves within a second.
@@ -97,7 +97,7 @@ def test_a_reader_trains(open_notebook):
     assert live.count() == held and live.batches() == shown
     assert live.notebook.kernel("print(len(live.run.history))").strip() == str(held)
     live.press("step")
-    live.page.wait_for_function(f"{BOX}.innerText.includes('paused · batch {held + 1} ')", timeout=60_000)
+    live.page.wait_for_function(f"{BOX}.innerText.includes('paused · batch {held + 1} ')")
     live.page.wait_for_timeout(500)
     assert live.count() == held + 1 and live.threads() == 1
 

@@ -29,7 +29,7 @@ def test_both_menus_work_without_a_kernel(browser, stored):
     for menu, label, where, want in ((0, "box: R", text, "The regularizer"), (1, "stage: 2: φ", step, "φ moves"), (0, "box: h", text, "as a vector")):
         page.locator(".updatemenu-header").nth(menu).click()
         page.locator(".updatemenu-dropdown-button").get_by_text(label, exact=True).click()
-        page.wait_for_function(f"{where}.includes({want!r})", timeout=20_000)
+        page.wait_for_function(f"{where}.includes({want!r})")
     assert "φ moves" in page.evaluate(step), "choosing a box leaves the stage"
     page.close()
 
@@ -42,7 +42,7 @@ def test_a_click_on_a_box_and_the_keyboard_do_the_same(open_notebook):
     select = notebook.page.locator(".mclrec-control-box select").first
     select.focus()
     select.press("End")
-    notebook.page.wait_for_function(f"{SAID}.includes('The step of this stage')", timeout=10_000)
+    notebook.page.wait_for_function(f"{SAID}.includes('The step of this stage')")
     place = notebook.page.evaluate("""() => {
       const plot = document.querySelector('.mclrec-explorable .js-plotly-plot');
       plot.scrollIntoView({ block: 'center' });
@@ -51,6 +51,6 @@ def test_a_click_on_a_box_and_the_keyboard_do_the_same(open_notebook):
     }""")
     notebook.page.mouse.move(*place)
     notebook.page.mouse.click(*place)
-    notebook.page.wait_for_function(f"{SAID}.includes('The regularizer')", timeout=10_000)
+    notebook.page.wait_for_function(f"{SAID}.includes('The regularizer')")
     assert select.evaluate("s => s.options[s.selectedIndex].text") == "R"
     assert notebook.faults() == []

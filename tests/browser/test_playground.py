@@ -33,9 +33,9 @@ def choose(notebook, name, value):
       new MutationObserver(() => window.said.push({STATUS})).observe(document.querySelector('.mclrec-status'), {{ subtree: true, childList: true, characterData: true }});
     }}""")
     notebook.page.locator(f".mclrec-choice-{name} select").first.select_option(label=value)
-    notebook.page.wait_for_function(f"{STATUS}.includes({value!r})", timeout=10_000)
+    notebook.page.wait_for_function(f"{STATUS}.includes({value!r})")
     answer = notebook.kernel("print(play.chosen)")
-    notebook.page.wait_for_function(f"{STATUS}.endsWith('ready')", timeout=240_000)
+    notebook.page.wait_for_function(f"{STATUS}.endsWith('ready')")
     notebook.settle()
     return notebook.page.evaluate("window.said"), answer
 

@@ -3,6 +3,7 @@ import json
 from pathlib import Path
 
 import pytest
+from lab import PATIENCE
 from outputs import PLOTLY, figures
 from plotly.offline import get_plotlyjs
 
@@ -33,6 +34,7 @@ CHAPTERS = [path for path in sorted(ROOT.glob("nbs/*/*.ipynb")) if stored(path)]
 @pytest.fixture(scope="module")
 def page(browser):
     page = browser.new_page(viewport={"width": 1100, "height": 900})
+    page.set_default_timeout(PATIENCE * 1000)
     page.set_content("<body></body>")
     page.add_script_tag(content=get_plotlyjs())
     yield page
@@ -52,6 +54,6 @@ def test_the_slider_of_a_stored_figure_moves_it(page, path):
             rail.scroll_into_view_if_needed()
             box = rail.bounding_box()
             page.mouse.click(box["x"] + box["width"] * (0.995 if k else 0.005), box["y"] + box["height"] / 2)
-            page.wait_for_function(MOVED, arg=[k, names[k]], timeout=20000)
+            page.wait_for_function(MOVED, arg=[k, names[k]])
             seen.add((*page.evaluate(DRAWN), page.evaluate(LAYOUT)))
         assert len(seen) == 2, f"{slider['currentvalue']['prefix']}: its two ends look the same"
