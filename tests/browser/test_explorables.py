@@ -4,6 +4,8 @@ import re
 import pytest
 from lab import SHOWN
 
+# Enough that a figure takes several seconds; so much (12) that the page loses its kernel shows a fault of no figure.
+SLOWER = {"rate": 4}
 PLAYING = f"n => {{ const box = document.querySelectorAll('.mclrec-explorable')[n]; return {SHOWN}; }}"
 
 
@@ -22,7 +24,7 @@ def test_a_figure_is_live_on_a_slow_page(open_notebook):
     "On a page that needs seconds to get its figures up, each of them must still hear of its controls."
     notebook = open_notebook("nbs/6_how_this_book_works/60_explorables.ipynb")
     slow = notebook.page.context.new_cdp_session(notebook.page)
-    slow.send("Emulation.setCPUThrottlingRate", {"rate": 12})
+    slow.send("Emulation.setCPUThrottlingRate", SLOWER)
     notebook.run_all()
     assert notebook.explorables() == [["mclrec-control-k", "mclrec-control-scale"]]
     slow.send("Emulation.setCPUThrottlingRate", {"rate": 1})
@@ -43,7 +45,7 @@ def test_a_slow_page_raises_no_error(open_notebook, slow):
     page, errors = notebook.page, []
     page.on("pageerror", lambda error: errors.append(str(error)))
     if slow == "throttled":
-        page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": 12})
+        page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", SLOWER)
     else:
         page.evaluate(BUSY)
     notebook.run_all()
