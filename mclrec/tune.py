@@ -54,8 +54,9 @@ def distributions(space):
 # %% ../nbs/5_in_practice/94_tune.ipynb #94study
 def _mend(path):
     "Cut off the line that a killed process left half written in the journal `path`. Raises `InputError` for what is no journal."
-    if not path.exists(): return
+    if not os.path.lexists(path): return
     no_journal = InputError(f"{path}: is no journal of a study; choose another file with --study.")
+    if not path.is_file(): raise no_journal                        # a folder, a pipe, a link to nowhere
     try: content = path.read_bytes()
     except OSError: raise no_journal from None
     whole = content[:content.rfind(b"\n") + 1]

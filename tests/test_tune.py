@@ -1,9 +1,11 @@
 """A search over settings: on validation items only, stopped and gone on with, shared by processes, counted to the last try."""
 import json
+import os
 import subprocess
 import sys
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -142,6 +144,14 @@ def test_a_file_of_somebody_else_stays_as_it_is(content, tmp_path):
     with pytest.raises(InputError, match="mine: is no journal of a study"):
         tune(make, SHOP, tmp_path / "mine", 1, **HOW)
     assert (tmp_path / "mine").read_text() == content
+
+
+@pytest.mark.parametrize("put", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("/dev/zero"), lambda path: path.symlink_to("nowhere"), lambda path: path.symlink_to(path)])
+def test_what_is_no_file_is_no_journal(put, tmp_path):
+    put(tmp_path / "study")
+    with pytest.raises(InputError, match="study: is no journal of a study"):
+        tune(make, SHOP, tmp_path / "study", 1, **HOW)
+    assert os.path.lexists(tmp_path / "study") and not (tmp_path / "study").is_file()
 
 
 def test_a_journal_that_a_kill_cut_short_goes_on(tmp_path):
