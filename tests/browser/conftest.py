@@ -1,6 +1,6 @@
 """A browser for the tests, and JupyterLab on a copy of the book."""
 import pytest
-from lab import Notebook, serve
+from lab import Notebook, new_page, serve
 
 
 @pytest.fixture(scope="session")
@@ -18,7 +18,7 @@ def lab(chromium, book):
 @pytest.fixture
 def open_notebook(browser, lab, book):
     "A function that opens a notebook, by its path from the repository's root, as a reader sees it."
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page = new_page(browser)
     opened = []
 
     def open_(path):

@@ -24,8 +24,13 @@ CHROMIUM_FLAGS = [
     "--disable-sync",
 ]
 
-
 PATIENCE = 300  # seconds for what must come: a slow machine is no fault of the book
+
+
+def new_page(browser, width=1280, height=900):
+    page = browser.new_page(viewport={"width": width, "height": height})
+    page.set_default_timeout(PATIENCE * 1000)
+    return page
 
 
 def free_port():
@@ -129,7 +134,6 @@ class Notebook:
 
     def __init__(self, page, base, token, path):
         self.page, self.path = page, path
-        page.set_default_timeout(PATIENCE * 1000)
         page.goto(f"{base}/lab/tree/{path}?token={token}&reset")
         self.ready()
 
@@ -142,13 +146,13 @@ class Notebook:
             arg=self.path,
         )
 
-    def run_all(self, seconds=2 * PATIENCE):
+    def run_all(self):
         "Run All Cells; back when the last has run and the kernel is idle."
         self.page.evaluate("""() => {
           window.ran = false;
           jupyterapp.commands.execute('notebook:run-all-cells').finally(() => { window.ran = true; });
         }""")
-        self.page.wait_for_function("window.ran", timeout=seconds * 1000)
+        self.page.wait_for_function("window.ran", timeout=2 * PATIENCE * 1000)
         self.settle()
 
     def settle(self):
@@ -179,9 +183,16 @@ class Notebook:
             self.page.wait_for_function(f"document.querySelectorAll('{unanswered}').length < {left}")
         self.settle()
 
-    def explorables(self):
-        "The names of the controls of each explorable on the page, once all its figures are drawn."
-        self.page.wait_for_function("""[...document.querySelectorAll('.mclrec-explorable')].every(box => box.querySelector('.js-plotly-plot .main-svg'))""")
+    def explorables(self, least=1):
+        "The names of the controls of each explorable on the page, once there are `least` and all their figures are drawn."
+        drawn = "box => box.querySelector('.js-plotly-plot .main-svg')"
+        self.page.wait_for_function(
+            f"""least => {{
+              const boxes = [...document.querySelectorAll('.mclrec-explorable')];
+              return boxes.length >= least && boxes.every({drawn});
+            }}""",
+            arg=least,
+        )
         names = "c => [...c.classList].find(name => name.startsWith('mclrec-control-'))"
         return self.page.evaluate(f"""[...document.querySelectorAll('.mclrec-explorable')].map(box => [...box.querySelectorAll('[class*=mclrec-control-]')].map({names}))""")
 

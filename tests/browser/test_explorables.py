@@ -58,7 +58,6 @@ def test_a_slow_page_raises_no_error(open_notebook, slow):
     page.wait_for_function("!jupyterapp.shell.currentWidget.context.model.dirty")
     page.reload()
     notebook.ready()
-    page.locator(".mclrec-explorable").first.wait_for()
     notebook.explorables()
     page.wait_for_timeout(3000)
     assert errors == []
@@ -110,7 +109,6 @@ def test_a_figure_is_drawn_again_after_the_page_is_reloaded(open_notebook):
     notebook.page.wait_for_function("!jupyterapp.shell.currentWidget.context.model.dirty")
     notebook.page.reload()
     notebook.ready()
-    notebook.page.locator(".mclrec-explorable").first.wait_for()
     controls = notebook.explorables()
     assert controls == [["mclrec-control-k", "mclrec-control-scale"]]
     assert notebook.move(0, "mclrec-control-scale") is not None

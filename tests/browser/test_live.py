@@ -2,7 +2,7 @@
 import re
 
 import pytest
-from lab import Notebook
+from lab import Notebook, new_page
 
 CHAPTER = "nbs/2_the_method/12_hyperparameters.ipynb"
 BOX = "document.querySelector('.mclrec-live')"
@@ -68,7 +68,7 @@ def live(open_notebook):
 
 def test_a_reader_trains(open_notebook):
     notebook = open_notebook(CHAPTER)
-    notebook.run_all(600)
+    notebook.run_all()
     notebook.guess()
     assert notebook.faults() == []
     live = opened(notebook)
@@ -174,7 +174,7 @@ def running(pid):
 
 def test_two_chapters_at_once(live, browser, lab):
     "Two readers' pages, two kernels, a trainer in each."
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page = new_page(browser)
     other = Notebook(page, *lab, "nbs/6_how_this_book_works/60_explorables.ipynb")
     other.kernel("import mclrec; from mclrec.live import LiveTrainer; there = LiveTrainer(mclrec.load('toy'), d=16, inner=16); there.box; there.run.start()")
     live.press("start")

@@ -2,7 +2,7 @@
 import json
 
 import pytest
-from lab import ROOT
+from lab import ROOT, new_page
 from outputs import figures
 from plotly.offline import get_plotlyjs
 
@@ -20,7 +20,7 @@ def stored():
 
 
 def test_both_menus_work_without_a_kernel(browser, stored):
-    page = browser.new_page(viewport={"width": 900, "height": 800})
+    page = new_page(browser, 900, 800)
     page.set_content("<div id='plot'></div>")
     page.add_script_tag(content=get_plotlyjs())
     page.evaluate("async f => { await Plotly.newPlot('plot', f); }", stored)

@@ -10,9 +10,9 @@ STATUS = "document.querySelector('.mclrec-status').innerText"
 @pytest.fixture(scope="module")
 def page(chromium, browser, lab):
     "The playground after Run All, opened once: it takes a while."
-    from lab import Notebook
+    from lab import Notebook, new_page
 
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page = new_page(browser)
     notebook = Notebook(page, *lab, PATH)
     notebook.run_all()
     yield notebook

@@ -3,7 +3,7 @@ import subprocess
 import sys
 
 import pytest
-from lab import PATIENCE
+from lab import new_page
 
 import mclrec
 
@@ -21,8 +21,7 @@ def service(tmp_path_factory):
 
 def test_items_are_picked_and_the_list_changes(browser, service):
     url, model = service
-    page, asked, wrong = browser.new_page(), [], []
-    page.set_default_timeout(PATIENCE * 1000)
+    page, asked, wrong = new_page(browser), [], []
     page.on("request", lambda request: asked.append(request.url))
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.goto(url)

@@ -3,7 +3,7 @@ import json
 from pathlib import Path
 
 import pytest
-from lab import PATIENCE
+from lab import new_page
 from outputs import PLOTLY, figures
 from plotly.offline import get_plotlyjs
 
@@ -33,8 +33,7 @@ CHAPTERS = [path for path in sorted(ROOT.glob("nbs/*/*.ipynb")) if stored(path)]
 
 @pytest.fixture(scope="module")
 def page(browser):
-    page = browser.new_page(viewport={"width": 1100, "height": 900})
-    page.set_default_timeout(PATIENCE * 1000)
+    page = new_page(browser, width=1100)
     page.set_content("<body></body>")
     page.add_script_tag(content=get_plotlyjs())
     yield page
