@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 from .checks import InputError, Range, check_number
-from .files import path_of
+from .files import path_of, read_bytes
 from .model import logger
 from .runner import claimed
 from .runs import fingerprint
@@ -56,9 +56,8 @@ def _mend(path):
     "Cut off the line that a killed process left half written in the journal `path`. Raises `InputError` for what is no journal."
     if not os.path.lexists(path): return
     no_journal = InputError(f"{path}: is no journal of a study; choose another file with --study.")
-    if not path.is_file(): raise no_journal                        # a folder, a pipe, a link to nowhere
-    try: content = path.read_bytes()
-    except OSError: raise no_journal from None
+    try: content = read_bytes(path, most=None)
+    except InputError: raise no_journal from None
     whole = content[:content.rfind(b"\n") + 1]
     try: lines = [json.loads(line) for line in whole.splitlines()]
     except (ValueError, RecursionError): raise no_journal from None
