@@ -3,7 +3,11 @@
 When its kernel is up, JupyterLab writes the kernel's full name and Python's version into a notebook, and marks it as unsaved if something else
 stood there. The notebooks of the book do not say them: each Python would say something else. So both are put in on the way to the page, and
 left out on the way to the disk.
+
+A kernel's threads do not wait in a busy loop (chapter 54 says why): PyTorch has to be told before it is loaded, and many a cell loads it first.
 """
+import os
+
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelspec import get_kernel_dict
 from jupyter_server.services.contents.largefilemanager import AsyncLargeFileManager
@@ -35,4 +39,5 @@ class Contents(AsyncLargeFileManager):
         return await super().save(model, path)
 
 
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 c.ServerApp.contents_manager_class = Contents  # noqa: F821  (Jupyter puts `c` there)

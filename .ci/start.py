@@ -52,6 +52,7 @@ def main(words):
         return
     print(f"Opening {made_for['first']}; Ctrl-C in this window closes the notebooks, save them first (Ctrl-S in the page).", flush=True)
     as_root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # a kernel's threads do not wait in a busy loop
     quiet = ["--LabApp.news_url=None", f"--LabApp.default_url=/lab/tree/notebooks/{made_for['first']}"]
     try:
         sys.exit(subprocess.run([python, "-m", "jupyterlab", *as_root, *quiet, f"--ServerApp.root_dir={here}", *words], cwd=here).returncode)

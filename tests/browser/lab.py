@@ -51,6 +51,7 @@ def serve(folder):
     # A fresh configuration, so that what a developer has set up for herself does not decide the outcome.
     configure(folder / "config")
     env = os.environ | {"JUPYTER_CONFIG_DIR": str(folder / "config"), "JUPYTER_RUNTIME_DIR": str(folder / "runtime")}
+    env.pop("GOMP_SPINCOUNT", None)  # which this library has set in our own process
     env |= {"OMP_NUM_THREADS": "1", "JUPYTER_PREFER_ENV_PATH": "1", "MCLREC_GUESSES": str(folder / "guesses.json")}
     command = [sys.executable, "-m", "jupyterlab", "--allow-root", "--no-browser", "--expose-app-in-browser"]
     command += [f"--config={ROOT / '.ci' / 'jupyter_config.py'}"]  # as `make lab` does

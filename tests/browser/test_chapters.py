@@ -46,3 +46,9 @@ def test_an_untouched_notebook_is_not_marked_as_changed(open_notebook):
     notebook.page.wait_for_timeout(2000)
     saved = (open_notebook.folder / "nbs" / "index.ipynb").read_text(encoding="utf-8")
     assert "language_info" not in saved and b"language_info" not in disk, "what the page needs is not kept on the disk"
+
+
+def test_threads_do_not_wait_in_a_busy_loop(open_notebook):
+    "Beside another program a training took sixty times as long, where a chapter loads PyTorch before this library can say so."
+    notebook = open_notebook("nbs/index.ipynb")
+    assert notebook.kernel("import os; print(os.environ['GOMP_SPINCOUNT'])").strip() == "1000"
