@@ -49,6 +49,6 @@ def test_an_untouched_notebook_is_not_marked_as_changed(open_notebook):
 
 
 def test_threads_do_not_wait_in_a_busy_loop(open_notebook):
-    "Beside another program a training took sixty times as long, where a chapter loads PyTorch before this library can say so."
+    "Beside another program a training took more than ten times as long, where a chapter loads PyTorch before this library can say so."
     notebook = open_notebook("nbs/index.ipynb")
     assert notebook.kernel("import os; print(os.environ['GOMP_SPINCOUNT'])").strip() == "1000"
