@@ -188,7 +188,13 @@ export default { initialize({ model }) {
   const page = new MutationObserver(soon);
   page.observe(document.body, { childList: true, subtree: true });
   soon();
+  // In a menu of ours the arrow keys choose. JupyterLab would go from cell to cell.
+  function keep(event) {
+    if (event.key?.startsWith("Arrow") && event.target.closest?.("[class*=mclrec-] select")) event.stopPropagation();
+  }
+  addEventListener("keydown", keep, true);
   return () => {
+    removeEventListener("keydown", keep, true);
     page.disconnect();
     for (const attachment of attached.values()) attachment.then(end => end());
   };

@@ -43,6 +43,9 @@ def test_a_click_on_a_box_and_the_keyboard_do_the_same(open_notebook):
     select.focus()
     select.press("End")
     notebook.page.wait_for_function(f"{SAID}.includes('The step of this stage')")
+    select.press("ArrowUp")
+    chosen = select.evaluate("s => [s.selectedIndex, s.options.length, s === document.activeElement]")
+    assert chosen == [14, 16, True], "an arrow key chooses, and does not go on to the next cell"
     place = notebook.page.evaluate("""() => {
       const plot = document.querySelector('.mclrec-explorable .js-plotly-plot');
       plot.scrollIntoView({ block: 'center' });
