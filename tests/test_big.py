@@ -56,6 +56,12 @@ def test_one_file_without_times(tmp_path):
     same(prepare(path, tmp_path / "out", progress=False, **how), load(path, **how))
 
 
+def test_a_part_without_rows(tmp_path):
+    log = write(tmp_path / "log", KINDS["dates"](*rows(3)))
+    pq.write_table(pq.read_table(log / "part-1.parquet").slice(0, 0), log / "part-0a.parquet")
+    same(prepare(log, tmp_path / "out", progress=False), load(log))
+
+
 def said(f):
     with pytest.raises(InputError) as e: f()
     return str(e.value)
@@ -79,8 +85,11 @@ def test_what_cannot_be_prepared_says_so(tmp_path):
     for source, out, how, says in ((tmp_path / "a.csv", "x", {}, "neither a parquet file"), (tmp_path / "no.parquet", "x", {}, "no such file"),
                                    (log, "log", {}, "is there already"), (log, "x", {"core": 10**6}, "nothing is left"), (log, "x", {"user": "z"}, "no column 'z'")):
         assert says in said(lambda: prepare(source, tmp_path / out, progress=False, **how))
-    write(tmp_path / "words", (["a"], ["b"], ["2020-01-01"]), 1)
-    assert "not numbers or dates" in said(lambda: prepare(tmp_path / "words", tmp_path / "x", progress=False))
+    for name, times, says in (("words", ["2020-01-01"] * 3, "holds string, not numbers or dates"), ("inf", [1.0, 2.0, float("-inf")], "row 2 (from 0)"),
+                              ("nan", [1.0, float("nan"), 2.0], "row 1 (from 0)"), ("old", [date(1500, 1, 1)] * 3, "outside the years 1678")):
+        write(tmp_path / name, (["a"] * 3, list("bcd"), times), 1)
+        assert says in said(lambda: prepare(tmp_path / name, tmp_path / "x", progress=False))
+        assert not (tmp_path / "x").exists()
     prepare(log, tmp_path / "out", core=2, progress=False)
     assert "prepared with the 2-core" in said(lambda: load(tmp_path / "out"))
     assert "without times" in said(lambda: load(tmp_path / "out", core=2, cut=.1))

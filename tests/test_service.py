@@ -88,6 +88,23 @@ def test_what_is_wrong_is_said_in_one_sentence(service, path, body, status, said
     assert answer["error"].isprintable() and len(answer["error"]) < 500 and answer["error"].endswith(".")
 
 
+@pytest.mark.parametrize("announced", [True, False])
+def test_no_more_is_read_than_a_question_may_have(service, announced):
+    "Blanks are JSON, so a body of a million bytes is a question, and one byte more is not; whether its length is said first or not."
+    def of_length(n):
+        body = json.dumps({"history": HISTORY, "k": 1}).encode().ljust(n)
+        request = urllib.request.Request(service[0] + "recommend", body if announced else (body[k:k + 65536] for k in range(0, n, 65536)),
+                                         {"content-type": "application/json"})
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as e:
+            return e.code, json.load(e)
+    assert of_length(1_000_000)[0] == 200
+    status, answer = of_length(1_000_001)
+    assert status == 413 and "1,000,000 bytes" in answer["error"] and answer["error"].endswith(".")
+
+
 def test_nobody_is_turned_away_while_the_model_changes(service):
     sys.path.insert(0, str(ROOT / "benchmarks"))
     try: under_load = importlib.import_module("serving").under_load
@@ -123,7 +140,10 @@ def test_what_cannot_be_started_says_why(tmp_path, capfd):
         assert main(["serve", str(tmp_path / "run"), "--port", str(taken.getsockname()[1])]) == 2
     assert main(["serve", str(tmp_path / "run"), "--port", "99999"]) == main(["serve", str(tmp_path / "no")]) == main(["serve", str(tmp_path / "no.onnx")]) == 2
     said = capfd.readouterr().err.splitlines()
-    assert len(said) == 4 and "choose another --port" in said[0] and "choose another --port" in said[1] and "no such folder" in said[2] and "no such file" in said[3]
+    assert main(["serve", str(tmp_path / "run"), "--host", "nowhere.invalid", "--port", "0"]) == 2
+    said += capfd.readouterr().err.splitlines()
+    assert len(said) == 5 and "no such folder" in said[2] and "no such file" in said[3]
+    assert all("choose another --host or --port" in said[k] for k in (0, 1, 4))
 
 
 def test_no_answer_waits_for_an_acknowledgement(tmp_path, monkeypatch):
