@@ -6,7 +6,6 @@
 __all__ = ['ROWS', 'BUCKET', 'prepare']
 
 # %% ../nbs/5_in_practice/96_beyond_memory.ipynb #96imp000
-import math
 import re
 import shutil
 
@@ -16,7 +15,7 @@ from tqdm.auto import tqdm
 from .checks import InputError, Range, check_number
 from .data import Coded, Interactions, renumbered
 from .files import beside, cannot_write, digest, json_bytes, path_of, write_atomically, write_json
-from .loading import _array, _check_ids, _check_unit, _column, _columns, _ids, _note, _parts, _Rows, load
+from .loading import _array, _check_ids, _check_unit, _column, _columns, _ids, _note, _parts, _Rows, _times, _values, load
 from .model import logger
 from .words import reason, short, shown
 
@@ -49,22 +48,15 @@ def _of_all(message, begin):
 def _times_of(where, table, column, begin, known):
     "The times of a batch as numbers. `known`: the least and the largest so far, or nothing, whose unit they must share."
     times, dated = _array(_column(where, table, column)) or (None, False)
-    if times is None or times.dtype.kind == "b": raise InputError(_no_times(where, table[column], column, begin))
+    if times is None or times.dtype.kind == "b":
+        try: _times(_values(where, table, column), lambda k: f"{where}, row {k} (from 0)")       # what load refuses, in its words
+        except InputError as e: raise InputError(_of_all(str(e), begin)) from None
+        kind = str(table[column].type)
+        holds = ("dates outside the years 1678 to 2261, which cannot be sorted here" if kind.startswith(("timestamp", "date")) else
+                 f"{kind}, not numbers or dates of Arrow's own kinds, of which alone a log beyond memory can have its times")
+        raise InputError(f"{where}: column {short(column)} holds {holds}; write it again, or read no times with time='' (--columns time=).")
     if not dated: _check_unit(np.concatenate([known, times]), lambda k: f"{where}, row {k - len(known) + begin} (from 0)")
     return times
-
-def _no_times(where, values, column, begin):
-    "Why a column's values, the first of them in row number `begin`, cannot be times: a sentence."
-    kind, otherwise = str(values.type), "or read no times with time='' (--columns time=)."
-    row = lambda bad: f"{where}, row {begin + next(k for k, value in enumerate(values.to_pylist()) if bad(value))} (from 0): "
-    if values.null_count: return row(lambda t: t is None) + f"nothing in column {short(column)}; fill it in or drop the row."
-    if kind in ("halffloat", "float", "double"):
-        return row(lambda t: not math.isfinite(t)) + f"column {short(column)} holds no finite number; mend it, {otherwise}"
-    if kind.startswith(("timestamp", "date")):
-        return (f"{where}: column {short(column)} holds dates outside the years 1678 to 2261, which cannot be sorted here; "
-                f"mend them, {otherwise}")
-    return (f"{where}: column {short(column)} holds {kind}, not numbers or dates of Arrow's own kinds, of which alone a log beyond memory "
-            f"can have its times; write it again, {otherwise}")
 
 # %% ../nbs/5_in_practice/96_beyond_memory.ipynb #96read01
 def _batches(path, columns):

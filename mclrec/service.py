@@ -114,13 +114,14 @@ class _Bounded:
     def __init__(self, app): self.app = app
 
     async def __call__(self, scope, receive, send):
-        from starlette.exceptions import HTTPException
         read = 0
         async def counted():
             nonlocal read
             message = await receive()
             read += len(message.get("body", b""))
-            if read > MOST_BYTES: raise HTTPException(413, f"more than {MOST_BYTES:,} bytes were sent")
+            if read > MOST_BYTES:
+                from starlette.exceptions import HTTPException
+                raise HTTPException(413, f"more than {MOST_BYTES:,} bytes were sent")
             return message
         await self.app(scope, counted, send)
 
