@@ -149,24 +149,22 @@ def verdict_rows(judged, digits=4):
 @cache
 def _earlier_runs(data): return read_results(find_results(), data)
 
-def earlier(name, data="toy", seen="in"):
-    "What was recorded before the protocol of a model of Table 3 in its usual preset: {seed: {metric: value}}; seen items in or out."
+def earlier(name, data="toy"):
+    "What was recorded before the protocol of a model of Table 3 in its usual preset, seen items in: {seed: {metric: value}}."
     row = FIELD[name]
     preset = next(iter(model_class(row["model"]).PRESETS))
-    return {r.seed: r.test[f"seen_{seen}"] | {"valid": max(r.valid)} for r in _earlier_runs(data)
+    return {r.seed: r.test["seen_in"] | {"valid": max(r.valid)} for r in _earlier_runs(data)
             if (r.model, r.preset) == (row["model"], preset) and r.seed is not None}
 
 def of_field(a, b, data="toy", metric="NDCG@10", seen="in"):
-    "The contrast of two models of Table 3, by the protocol's records if there are enough, else by earlier ones."
-    runs = [recorded("table3", name, data) for name in (a, b)]
-    if len(runs[0].keys() & runs[1].keys()) >= LEAST: return contrast(*runs, metric, seen=seen)
-    return earlier_contrast(earlier(a, data, seen), earlier(b, data, seen), metric)
+    "The contrast of two models of Table 3, or None if they share fewer seeds than `LEAST`."
+    a, b = (recorded("table3", name, data) for name in (a, b))
+    return contrast(a, b, metric, seen=seen) if len(a.keys() & b.keys()) >= LEAST else None
 
 def best_of_field(names, data="toy"):
-    "Of some models of Table 3 the one with the best validation, or None if one of them has no run."
-    if all(len(recorded("table3", name, data)) >= LEAST for name in names): return best_of("table3", names, data, "NDCG@10")
-    runs = {name: earlier(name, data) for name in names}
-    return max(names, key=lambda name: mean(run["valid"] for run in runs[name].values())) if all(runs.values()) else None
+    "Of some models of Table 3 the one with the best validation, or None if one of them has fewer seeds than `LEAST`."
+    enough = all(len(recorded("table3", name, data)) >= LEAST for name in names)
+    return best_of("table3", names, data, "NDCG@10") if enough else None
 
 FLOOR = ("last item", "popularity")
 PLAIN = ("BPR", "GRU4Rec", "Caser", "SASRec")

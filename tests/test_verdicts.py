@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mclrec import verdicts
 from mclrec.arms import EXPERIMENTS, FIELD, SEEDS
 from mclrec.checks import InputError
 from mclrec.evidence import t_quantile
 from mclrec.experiments import find_results
 from mclrec.people import differences, pack
-from mclrec.verdicts import (CLAIMS, RIVALS, _beyond, _together, best_of, between, contrast, earlier_contrast, gained, hours_left, in_thousand,
-                             judge, judge_section, loses_less, of_seeds, recorded, verdict_rows, with_interval)
+from mclrec.verdicts import (CLAIMS, LEAST, RIVALS, _beyond, _together, best_of, best_of_field, between, contrast, earlier_contrast, gained, hours_left,
+                             in_thousand, judge, judge_section, loses_less, of_field, of_seeds, recorded, verdict_rows, with_interval)
 
 PROTOCOL = (Path(__file__).resolve().parents[1] / "PROTOCOL.md").read_text(encoding="utf-8")
 
@@ -67,6 +68,16 @@ def test_verdicts_follow_the_protocol():
     assert all(j is None or j.p >= j.effect.p for j in found.values())
     tiny = {"tiny": contrast(runs(.3), runs(.3))}
     assert judge(tiny, draws=200)["tiny"].verdict == "undecided" and judge(tiny, significant=("tiny",), draws=200)["tiny"].verdict == "refuted"
+
+
+@pytest.mark.parametrize("seeds", [LEAST - 1, LEAST])
+def test_a_model_counts_in_table_3_with_enough_seeds(monkeypatch, seeds):
+    def recorded(experiment, name, data="toy", folder=None):
+        valid = {"valid": {"NDCG@10": [.2 if name == "DuoRec" else .1], "MRR@10": [.1]}}
+        return {seed: of | valid for seed, of in runs(.5, seeds=SEEDS[:seeds]).items()}
+    monkeypatch.setattr(verdicts, "recorded", recorded)
+    against, best = of_field("DuoRec", "SASRec"), best_of_field(("SASRec", "DuoRec"))
+    assert (against is None, best) == ((True, None) if seeds < LEAST else (False, "DuoRec"))
 
 
 def test_records_from_before_the_protocol_decide_nothing():
