@@ -209,17 +209,23 @@ def _workers(jobs, backend):
         yield joblib.effective_n_jobs(), make
 
 # %% ../nbs/6_how_this_book_works/78_running_experiments.ipynb #d78leftc
+def _alike(asked):
+    "By what a run's time is told from others', the nearest first: its model and way of training, one of them, none."
+    model, way = asked["model"], tuple(sorted(asked["fit"].items()))
+    return (model, way), way, model, None
+
 def seconds_left(runs, records):
     "About how many seconds some runs will take, by the `records` of others, and how many of the runs that is guessed for; or (None, all)."
     took = {}
     for record in records:
         if "seconds" in record:
             busy = record.get("cpu_seconds")
-            took.setdefault(record["run"]["model"], []).append(record["seconds"] if busy is None else busy / record["versions"]["threads"])
+            seconds = record["seconds"] if busy is None else busy / record["versions"]["threads"]
+            for like in _alike(record["run"]): took.setdefault(like, []).append(seconds)
     if not took: return None, len(runs)
-    usual = mean(s for of_model in took.values() for s in of_model)
-    each = [mean(took.get(run.asked["model"], [usual])) for run in runs]
-    return sum(each), sum(run.asked["model"] not in took for run in runs)
+    usual = {like: mean(seconds) for like, seconds in took.items()}
+    nearest = [next(like for like in _alike(run.asked) if like in took) for run in runs]
+    return sum(usual[like] for like in nearest), sum(like != _alike(run.asked)[0] for like, run in zip(nearest, runs))
 
 def in_words(seconds):
     "A time as a person would say it."

@@ -271,10 +271,15 @@ def test_records_of_other_data_by_the_same_name_are_not_mixed(trial, tmp_path):
     with pytest.raises(InputError, match="holds records of other data that is called toy"): run_experiment("trial", str(tmp_path / "toy.txt"), [1], out=tmp_path / "out")
 
 
-def test_time_left_comes_from_records_of_the_same_model():
-    of = lambda model, seconds, **more: {"run": {"model": model}, "seconds": seconds, "versions": {"threads": 2}, **more}
+def test_time_left_comes_from_the_records_that_are_most_alike():
     bpr, duo = run_of(FIELD["BPR"], "toy", 1), run_of(FIELD["DuoRec"], "toy", 1)
-    assert seconds_left([bpr, duo], [of("bpr", 2), of("bpr", 900, cpu_seconds=8), {"failed": "x"}]) == (6, 1) and seconds_left([bpr], []) == (None, 1)
+    def of(model, seconds, way=bpr.asked["fit"], **more): return {"run": {"model": model, "fit": way}, "seconds": seconds, "versions": {"threads": 2}, **more}
+    ours = [of("bpr", 2), of("bpr", 900, cpu_seconds=8), {"failed": "x"}]                                  # 2 and 4 seconds
+    longer = of("bpr", 50, way={"epochs": 99}), of("duorec", 80, way={"epochs": 99})
+    assert seconds_left([bpr, duo], ours) == (6, 1) and seconds_left([bpr], []) == (None, 1)
+    assert seconds_left([bpr, duo], [*ours, *longer]) == (6, 1)                                            # another model, but trained alike
+    assert seconds_left([bpr, duo], longer) == (130, 2)                                                    # the same model, trained otherwise
+    assert seconds_left([bpr], longer[1:]) == (80, 1)
     assert [in_words(s) for s in (0, 90, 600, 9000)] == ["a second or two", "about 90 seconds", "about 10 minutes", "about 2 hours"]
 
 
