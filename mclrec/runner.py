@@ -224,8 +224,8 @@ def seconds_left(runs, records):
             for like in _alike(record["run"]): took.setdefault(like, []).append(seconds)
     if not took: return None, len(runs)
     usual = {like: mean(seconds) for like, seconds in took.items()}
-    nearest = [next(like for like in _alike(run.asked) if like in took) for run in runs]
-    return sum(usual[like] for like in nearest), sum(like != _alike(run.asked)[0] for like, run in zip(nearest, runs))
+    nearest = [next((far, usual[like]) for far, like in enumerate(_alike(run.asked)) if like in usual) for run in runs]
+    return sum(seconds for _, seconds in nearest), sum(far > 0 for far, _ in nearest)
 
 def in_words(seconds):
     "A time as a person would say it."
