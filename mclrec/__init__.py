@@ -9,6 +9,8 @@ __all__ = []
 # %% ../nbs/5_in_practice/54_the_library.ipynb #8635f094
 import importlib
 import os
+import sys
+from types import ModuleType
 
 # %% ../nbs/5_in_practice/54_the_library.ipynb #93efb739
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
@@ -25,3 +27,10 @@ def __getattr__(name):
     return getattr(importlib.import_module(f"mclrec.{_WHERE[name]}"), name)
 
 def __dir__(): return sorted([*globals(), *_WHERE])
+
+class _Package(ModuleType):
+    def __setattr__(self, name, value):
+        "Keep a name of the table for what the table says: importing the module `mclrec.toy` must not hide the function `mclrec.toy`."
+        if not (name in _WHERE and isinstance(value, ModuleType)): super().__setattr__(name, value)
+
+sys.modules[__name__].__class__ = _Package

@@ -29,11 +29,13 @@ def beside(path: Path, end="") -> Path:
 
 def path_of(path) -> Path:
     "`path` with a ~ at its beginning resolved. Raises `InputError` for what is no path, and for the ~ of nobody."
-    try: return Path(path).expanduser()
+    try: name = Path(path).expanduser()
     except TypeError: raise InputError(f"{short(path)} is no path; give the name of a file or a folder as text.") from None
     except RuntimeError:
         if os.path.lexists(path): return Path(path)
         raise InputError(f"{path}: no user has this name here; write ./{path} for a name that begins with ~.") from None
+    if "\0" in str(name): raise InputError(f"{short(path)} is no path, for it has a zero byte in it; give the name of a file or a folder.")
+    return name
 
 def is_folder(path) -> bool:
     "Whether there is a folder called `path`; what cannot be a name is none."

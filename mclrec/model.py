@@ -219,12 +219,11 @@ def recommend(model, data=None, users: list | None = None, histories: list[list]
     check_model(model)
     if (users is None) == (histories is None): raise InputError("say for whom: give either users= or histories=.")
     k = check_number("k", k, int, Range(1))
-    vocabulary = model.vocabulary if model.vocabulary is not None else getattr(data, "item_ids", None)
-    if vocabulary is None or (users is not None and data is None):
+    if data is None and (users is not None or model.vocabulary is None):
         raise InputError("give the data: without it neither users nor the items of an untrained model are known.")
+    if data is not None: check_data(data)
+    vocabulary = vocabulary_of(model, data)
     if users is not None:
-        check_data(data)
-        vocabulary = vocabulary_of(model, data)
         users = id_list("users", users, f"users=[{short(users)}]")
         histories = [[data.item_ids[i - 1] for i in data[data.user_number(u)]] for u in users]
     numbers = item_numbers(vocabulary) if model.vocabulary is None else numbers_of(model)

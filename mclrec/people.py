@@ -10,8 +10,10 @@ __all__ = ['LAST', 'NINE', 'PARTS', 'pack', 'unpack', 'record_bytes', 'write_rec
 # %% ../nbs/6_how_this_book_works/79_ranks_of_people.ipynb #d79imp
 import base64
 import json
+import math
 import zlib
 from pathlib import Path
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
@@ -170,10 +172,13 @@ def verdict(effect, p=None, claimed=1, hits=None):
     if high < 0 or (hits is not None and -0.001 < hits.low and hits.high < 0.001): return "refuted"
     return "undecided"
 
-def seeds_needed(table):
-    "How many seeds would make the interval of this table's mean exclude 0, or None if no number of them would, or it does already."
+def seeds_needed(table, level=0.05):
+    """How many seeds, more than there are, would tell the mean of a table (people, seeds) from 0 at this `level`, if it stays what it is.
+
+    Infinity if no number of them would, for seeds leave the part of the people; None for a single seed, of which nothing is known.
+    """
     people, seeds = table.shape
     if seeds < 2: return None
     of_seeds, of_people = table.mean(0).var(ddof=1), table.mean(1).var(ddof=1) / people
-    room = (table.mean() / 1.96)**2 - of_people
-    return None if room <= 0 or of_seeds / seeds < room else int(np.ceil(of_seeds / room))
+    room = (table.mean() / NormalDist().inv_cdf(1 - level / 2))**2 - of_people
+    return max(seeds + 1, math.ceil(of_seeds / room)) if room > 0 else math.inf

@@ -38,7 +38,7 @@ QUESTIONS = {
     "precedent": Question(
         "You ask: what did others take after the same four last items? For what share of shoppers is there a precedent at "
         "all?", "almost nobody",
-        {"nearly everybody": "So it is with one step back. Each further step divides the precedents by a dozen or more.",
+        {"nearly everybody": "So it is with one step back. Each further step divides the precedents by nine or more.",
          "about half": "That is the share for fewer steps. Four in a row hardly ever come again, even among a thousand people.",
          "almost nobody": "Counting ends where Eq. 1 begins: with the whole history. Similar histories must share what they know."},
         "01_data.ipynb, Eq. 1"),

@@ -25,7 +25,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from .card import card
-from .checks import InputError, check_model
+from .checks import InputError, check_data, check_model
 from .data import Interactions
 from .files import (OBJECT, TEXT, beside, cannot_write, check_file, clear_up, digest, exchange, fits, is_folder, json_bytes,
                           leftovers, parse_json, path_of, read_bytes, read_json, sync_folder, whole, write_atomically, write_json)
@@ -137,6 +137,13 @@ def vocabulary_bytes(model: Recommender) -> bytes:
     plain = lambda i: i.item() if isinstance(i, np.generic) else i if isinstance(i, (str, int, float)) else str(i)
     return json_bytes({what: [plain(i) for i in known] for what, known in ids.items() if known is not None})
 
+def _ours(folder):
+    "Whether there is nothing in the folder but a model that `save` has written: what another program has made is not replaced."
+    if not folder.is_dir(): return False
+    there = {file.name for file in folder.iterdir()}
+    try: return not there or there <= SAVED and "checksums" in read_json(folder / "config.json")
+    except InputError: return False
+
 def save(model: Recommender, folder):
     """Save a model that has been trained or loaded, so that `load_run(folder)` recommends as it does.
 
@@ -149,9 +156,11 @@ def save(model: Recommender, folder):
     try: place = folder.resolve()                                              # a link stays, what it leads to is replaced
     except (OSError, RuntimeError) as e: raise InputError(f"{folder}: a link that leads in a circle; choose another folder.") from e
     if place == Path.cwd(): raise InputError(f"{folder}: is the folder you work in; name a folder for the run.")
-    _finish_save(place)
-    if place.exists() and not (place.is_dir() and {f.name for f in place.iterdir()} <= SAVED):
-        raise InputError(f"{folder}: holds a training run or other files; choose another folder.")
+    try:
+        _finish_save(place)
+        free = not place.exists() or _ours(place)
+    except OSError as e: raise cannot_write(folder, e) from None
+    if not free: raise InputError(f"{folder}: holds a training run or other files; choose another folder.")
     new = beside(place, ".new")
     try:
         _write_saved(model, new)
@@ -320,6 +329,7 @@ def load_official(path, data: Interactions, heads: int = 2) -> Recommender:
     `heads`: how many it was trained with; the file does not say. Raises `InputError` if the file is missing, is not such a
     checkpoint, or was made for another number of items.
     """
+    check_data(data)
     path = path_of(path)
     tensors = _read_official(path)
     no_checkpoint = f"{path}: is not a checkpoint of the released MCLRec code ({{}}); give the authors' model.pth."

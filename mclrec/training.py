@@ -77,7 +77,7 @@ class Trainer:
         self.learns = bool(model.stages())
         if not self.learns: self.end = self.end[:0]
         elif not len(self.end):
-            raise InputError(f"{data.name}: there is no training example in it; users need at least four items.")
+            raise InputError(f"{data.name}: there is no training example in it; users need two items, or four where the last two are held out.")
         self.generator = model.generator = torch.Generator(model.device).manual_seed(seed)
         self.optimisers = optimisers(model, lr, lr_aug)
 
@@ -130,7 +130,7 @@ class EpochMeans:
 
 # %% ../nbs/2_the_method/11_training.ipynb #8d6a6bd9
 class _NotFinite(InputError):
-    "A term of a loss that is not a finite number; `fit` adds what is kept."
+    "A term of a loss, or a weight, that is not a finite number; `fit` adds what is kept."
 
 def check_finite(record, epoch, batch):
     "Raises `InputError` naming the first term of the record that is not a finite number."
@@ -147,7 +147,7 @@ def one_epoch(trainer, data, bar=None, tell=None):
     """Train an epoch and validate: its record, as `fit` returns it. `bar`: a tqdm that is moved along. `tell` is called after
     each batch, with how many there were.
 
-    Raises `InputError` at the first loss that is not a finite number; on a GPU, only once the epoch is over.
+    Raises `InputError` at the first loss that is not a finite number (on a GPU, only once the epoch is over), and for such weights.
     """
     means, begun, number = EpochMeans(), time.perf_counter(), trainer.epoch + 1
     on_cpu = trainer.model.device.type == "cpu"
@@ -157,6 +157,8 @@ def one_epoch(trainer, data, bar=None, tell=None):
         if bar is not None: _advance(bar, means if on_cpu else None)
         if tell is not None: tell(means.batches)
     if not on_cpu: check_finite({"epoch": [means.values()]}, number, means.batches)
+    if not all(torch.isfinite(weight).all() for weight in trainer.model.parameters()):
+        raise _NotFinite(f"epoch {number}: after its last step the weights are no finite numbers")
     trained = time.perf_counter()
     valid = (evaluate if here().size == 1 else evaluate_together)(trainer.model, data, "valid", trainer.model.valid_seen_out)
     seconds = dict(seconds=round(time.perf_counter() - begun, 3), seconds_training=round(trained - begun, 3))

@@ -11,7 +11,7 @@ __all__ = ['EXPLORATORY', 'LEAST', 'SAME', 'VERDICT_HEAD', 'FLOOR', 'PLAIN', 'CO
 
 # %% ../nbs/4_the_evidence/49_claims_and_verdicts.ipynb #e49imp
 from functools import cache
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 from statistics import mean
 from typing import NamedTuple
@@ -90,12 +90,12 @@ def earlier_contrast(a, b, metric="NDCG@10"):
 
 # %% ../nbs/4_the_evidence/49_claims_and_verdicts.ipynb #e49jud
 class Judged(NamedTuple):
-    "A comparison: its effects on the metric and on HR@10, its p after Holm's correction, the verdict, and seeds that would decide it."
+    "A comparison: its effects on the metric and on HR@10, its p after Holm's correction, the verdict, and how many seeds would decide it."
     effect: Effect
     hits: Effect | None
     p: float
     verdict: str
-    seeds: int | None = None
+    seeds: float | None = None
 
 LEAST, SAME = 3, 0.001                     # seeds that a verdict needs; hits that count as no difference
 
@@ -115,11 +115,12 @@ def judge(contrasts, equal=(), significant=(), draws=10_000):
     old = {said for said, made in run.items() if isinstance(made[0], Effect)}
     both = {said: made if said in old else tuple(effect(table, draws) for table in made) for said, made in run.items()}
     corrected = dict(zip(both, holm([of.p for of, _ in both.values()])))
+    level = {said: 0.05 / (len(both) - k) for k, said in enumerate(sorted(both, key=lambda said: both[said][0].p))}    # what Holm's rule asks
     def one(said):
         (of, hits), p = both[said], corrected[said]
         found = _verdict(of, hits, p, said in equal, said in significant)
         if said in old: return Judged(of, hits, p, EXPLORATORY[found])
-        more = seeds_needed(run[said][0]) if found == "undecided" and said not in equal else None
+        more = seeds_needed(run[said][0], level[said]) if found == "undecided" and said not in equal else None
         return Judged(of, hits, p, found, more)
     return {said: one(said) if said in run else None for said in contrasts}
 
@@ -141,7 +142,7 @@ def verdict_rows(judged, digits=4):
     for said, j in judged.items():
         if j is None: rows.append([said, "", "", "", "", "not run"])
         else:
-            more = f"; {j.seeds} seeds would decide" if j.seeds else ""
+            more = "" if j.seeds is None else f"; {'no number of' if j.seeds == np.inf else j.seeds} seeds would decide"
             rows.append([said, with_interval(j.effect, digits), in_thousand(j.hits), f"{j.p:.4f}", j.effect.seeds, j.verdict + more])
     return rows
 
@@ -202,10 +203,10 @@ def between(one, other):
 def _both_gains(runs): return (gained(runs), gained(runs, "HR@10")) if runs else None
 
 def best_weights(data="toy"):
-    "The best λ and β on validation, NDCG@10, of each seed that all pairs are recorded of: {seed: (λ, β)}."
+    "The best λ and β on validation, by what the preset watches, of each seed that all pairs are recorded of: {seed: (λ, β)}."
     kept = {(lam, beta): recorded("lambda_beta", f"λ {lam:g}, β {beta:g}", data) for lam, beta in product(WEIGHTS, WEIGHTS)}
     whole = [seed for seed in SEEDS if all(seed in runs for runs in kept.values())]
-    return {seed: max(kept, key=lambda pair: max(kept[pair][seed]["valid"]["NDCG@10"])) for seed in whole}
+    return {seed: max(kept, key=lambda pair: max(kept[pair][seed]["valid"]["MRR@10"])) for seed in whole}
 
 # %% ../nbs/4_the_evidence/49_claims_and_verdicts.ipynb #e49cl1
 class Claim(NamedTuple):
@@ -313,8 +314,8 @@ def _robust():
                               for m in noisy if m != "SASRec"}
     def noise_best(data): return {f"MCLRec, 15 % noise > {m} without": contrast(*map(_runs("noise", data), ("MCLRec", m)),
                                   splits=("noise 0.15", "test")) for m in noisy if m != "MCLRec"}
-    def fewer(data): return {f"{m}: 9 or more > 5": between(*(_both_gains(_runs("groups", data)(group(m, g))) for g in ("9 or more", "5")))
-                             for m in FOUR}
+    def fewer(data): return {f"{m}: {more} > {few}": between(*(_both_gains(_runs("groups", data)(group(m, g))) for g in (more, few)))
+                             for m, (few, more) in product(FOUR, pairwise(GROUPS))}
     def lead(m, g, data): return contrast(*(_runs("groups", data)(group(who, g)) for who in ("MCLRec", m)))
     def everywhere(data): return {f"MCLRec > {m}, {g} actions": lead(m, g, data) for m, g in product(("SASRec", "CL4SRec"), GROUPS)}
     def few_gain(data): return {"MCLRec - DuoRec: 5 > 9 or more": between(lead("DuoRec", "5", data), lead("DuoRec", "9 or more", data))}

@@ -113,6 +113,8 @@ def test_a_model_for_another_number_of_items():
     data = shop_of({1: [1, 2, 3]})
     with pytest.raises(InputError, match="data has 3 items and the model, not yet trained, was made for 5"):
         evaluate(Oracle(np.eye(5).tolist()), data)
+    with pytest.raises(InputError, match="data has 3 items and the model, not yet trained, was made for 5"):
+        recommend(Oracle(np.eye(5).tolist()), data, histories=[[1]])
     with pytest.raises(InputError, match="data has 3 items but the model was made for 5"):
         Oracle(np.eye(5).tolist()).prepare(data)
 

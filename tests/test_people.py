@@ -170,9 +170,10 @@ def test_verdicts_are_those_of_the_protocol(low, high, p, claimed, hits, said):
 def test_seeds_that_would_decide():
     seeds = np.array([[.0, .02, .04]]) + np.zeros((1000, 1))
     assert seeds_needed(seeds) == math.ceil(.02**2 / (.02 / 1.96)**2) == 4              # people do not differ: the seeds' variance alone
-    assert seeds_needed(seeds + 1) is None and seeds_needed(seeds[:, :1]) is None       # decided already; one seed says nothing of others
+    assert seeds_needed(seeds, .001) == math.ceil((3.2905 * .02 / .02)**2) == 11        # the level that is left when many are compared
+    assert seeds_needed(seeds + 1) == 4 and seeds_needed(seeds[:, :1]) is None          # more than there are; one seed says nothing of others
     people = np.random.default_rng(1).choice([-1.0, 1.0], (50, 1)) + seeds[:50]
-    assert seeds_needed(people) is None                                                # too few people, whatever the seeds
+    assert seeds_needed(people) == math.inf                                            # too few people, whatever the seeds
 
 
 def test_declared_experiments_are_those_the_protocol_names():

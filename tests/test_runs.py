@@ -99,6 +99,13 @@ def test_untrained_models_and_training_runs_are_not_saved_over(tmp_path):
     model = SASRec(SHOP.n_items, **SMALL)
     mclrec.fit(model, SHOP, epochs=1, out=tmp_path / "run", progress=False)
     says("holds a training run", call=save, args=(model, tmp_path / "run"))
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    for name, text in {"config.json": '{"model_type": "bert"}', "model.safetensors": "of another program"}.items(): (foreign / name).write_text(text)
+    says("or other files", call=save, args=(model, foreign))
+    assert (foreign / "model.safetensors").read_text() == "of another program"
+    says("cannot be written", call=save, args=(model, tmp_path / ("x" * 300)))
+    says("has a zero byte", call=save, args=(model, "a\0b"))
 
 
 def test_a_name_of_a_model():

@@ -70,6 +70,15 @@ def test_verdicts_follow_the_protocol():
     assert judge(tiny, draws=200)["tiny"].verdict == "undecided" and judge(tiny, significant=("tiny",), draws=200)["tiny"].verdict == "refuted"
 
 
+def test_seeds_that_would_decide_grow_with_what_is_compared():
+    scattered = np.zeros((400, 5)) + [.3, -.1, .2, -.1, .1]                      # no difference between people, much between seeds
+    alone = judge({"one": (scattered, scattered)}, draws=500)["one"]
+    among = judge({"one": (scattered, scattered), **{k: contrast(runs(.3), runs(.3)) for k in range(9)}}, draws=500)
+    assert alone.verdict == among["one"].verdict == "undecided" and 5 < alone.seeds < among["one"].seeds < math.inf
+    assert f"undecided; {alone.seeds} seeds would decide" == verdict_rows({"one": alone})[0][-1]
+    assert among[0].seeds == math.inf and verdict_rows({0: among[0]})[0][-1] == "undecided; no number of seeds would decide"
+
+
 @pytest.mark.parametrize("seeds", [LEAST - 1, LEAST])
 def test_a_model_counts_in_table_3_with_enough_seeds(monkeypatch, seeds):
     def recorded(experiment, name, data="toy", folder=None):

@@ -45,7 +45,7 @@ class Box(NamedTuple):
 
 # %% ../../nbs/2_the_method/00_the_whole_model.ipynb #bd771e6c
 BOXES = {
-    "history": Box("Sᵘ", 0, 2.5, 1.8, "01 Data", "The history of a shopper", "Sᵘ = (v₁, v₂, …)   Eq. 1"),
+    "history": Box("Sᵘ", 0, 2.5, 1.8, "01 Data", "The history of a shopper", "Sᵘ = (i₁, i₂, …)   §2.1"),
     "g₁": Box("g₁", 1, 3, .3, "06 Augmentation", "The first distortion", "S̃₁ = g₁(Sᵘ)   Eq. 4"),
     "g₂": Box("g₂", 1, 1, .3, "06 Augmentation", "The second distortion", "S̃₂ = g₂(Sᵘ)   Eq. 4"),
     "encoder": Box("f<sub>θ</sub>", 2, 2.5, 1.8, "03 The encoder", "The encoder, one for all three",
@@ -81,8 +81,8 @@ class Stage(NamedTuple):
     losses: tuple
     step: str
 
-_L0 = "θ ← θ − η ∇<sub>θ</sub>(L<sub>rec</sub> + λL<sub>cl1</sub> + βL<sub>cl2</sub> + γR)"
-_L1 = "φ ← φ − η′ ∇<sub>φ</sub>(L<sub>cl2</sub> + {}R)"
+_L0 = "θ ← θ − l ∇<sub>θ</sub>(L<sub>rec</sub> + λL<sub>cl1</sub> + βL<sub>cl2</sub> + γR)"
+_L1 = "φ ← φ − l′ ∇<sub>φ</sub>(L<sub>cl2</sub> + {}R)"
 _ALL = ("L_rec", "L_cl1", "L_cl2", "R")
 STAGES = {
     "forward": Stage("official", 0, "", (), "choose a stage to see what moves"),
