@@ -18,7 +18,7 @@ def moments(times, share, name="data"):
     """The moments at which validation and the test begin: at or after the second lies the last `share` of all actions, between
     them as much again. Raises `InputError` if too many actions have one and the same time for that."""
     ordered = np.sort(times)
-    valid, test = (ordered[round(len(ordered) * (1 - k * share))] for k in (2, 1))
+    valid, test = (ordered[min(round(len(ordered) * (1 - k * share)), len(ordered) - 1)] for k in (2, 1))
     if not ordered[0] < valid < test:
         raise InputError(f"{name}: too few different times for a cut of {share:g}; choose another share, or give finer times.")
     return valid, test

@@ -125,7 +125,7 @@ def _runs(process: int) -> bool:
 def leftovers(folder, *names) -> list:
     "What processes that are no more were preparing in `folder` to take the place of one of `names`."
     folder = Path(folder)
-    named = re.compile(r"\.(%s)\.(\d{1,18})(?:\.new|\.old)?" % "|".join(map(re.escape, names)))
+    named = re.compile(r"\.(%s)\.(\d{1,18})(?:\.new|\.old|\.work)?" % "|".join(map(re.escape, names)))
     there = [(path, named.fullmatch(path.name)) for path in folder.iterdir()] if is_folder(folder) else []
     return [path for path, said in there if said and not _runs(int(said[2]))]
 

@@ -44,8 +44,8 @@ def grown(model, data):
     people = {f"{name}.weight" for name, part in new.named_modules() if isinstance(part, UserTable)}
     users = _places(model.user_vocabulary or [], data.user_ids)
     with torch.no_grad():
-        for name, t in new.state_dict().items():
-            if name not in before or not t.is_floating_point(): continue
+        for name, t in new.named_parameters():                      # what is learnt; what is counted, `prepare` has counted anew
+            if name not in before: continue
             if name in people: t[users[1]] = before[name].cpu()[users[0]]
             elif name in tables: _move(t.movedim(tables[name], 0), before[name].cpu().movedim(tables[name], 0), old, now, data.n_items)
             elif t.shape == before[name].shape: t.copy_(before[name])

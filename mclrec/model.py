@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from .checks import InputError, Range, check_arguments, check_data, check_model, check_number, check_settings, id_list
+from .checks import InputError, NotFinite, Range, check_arguments, check_data, check_model, check_number, check_settings, id_list
 from .data import held_out, learnable, prefixes
 from .encoder import Encoder, gather
-from .ids import Translated, item_numbers, numbers_of, user_numbers, vocabulary_of
+from .ids import Translated, check_known, item_numbers, numbers_of, user_numbers, vocabulary_of
 from .ranking import MISS, metrics, rank, top_k
 from .sampled import next_item_loss
 from .sharing import Causal
@@ -51,9 +51,7 @@ class Recommender(nn.Module):
 
     def prepare(self, data):
         "Take from the training data what the model needs of it, here its vocabulary; once, before the first epoch."
-        if data.n_items != self.n_items:
-            raise InputError(f"{data.name} has {data.n_items} items but the model was made for {self.n_items}; "
-                             f"make it with n_items={data.n_items}.")
+        check_known(self, data)
         self.vocabulary, self.protocol = list(data.item_ids), data.protocol
         if self.knows_users: self.user_vocabulary = list(data.user_ids)
 
@@ -139,7 +137,7 @@ def score_batches(model, items, start, end, users=None, cached=2**21, budget=2**
             whose = None if users is None else users.to(device)[some]
             vectors_of = model.encode(gather(items, start[some], end[some], whose))
             if not (sound and _finite(vectors_of)):
-                raise InputError(f"{model.name}: its vectors are not finite numbers; "
+                raise NotFinite(f"{model.name}: its vectors are not finite numbers; "
                                  "the weights are damaged, load or train it again.")
             for part, h in zip(some.split(rows), vectors_of.split(rows)):
                 scores = table[:len(h) * len(vectors)].view(len(vectors), len(h))

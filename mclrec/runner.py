@@ -54,7 +54,9 @@ def noisy(data, share, seed=2020):
     random, users = np.random.default_rng(seed), np.repeat(np.arange(data.n_users), data.lengths)
     place = np.arange(len(data.items))
     after = np.flatnonzero((random.random(len(place)) < share) & (place < data.offsets[users + 1] - 1))
-    taken, whose = np.unique(users * (data.n_items + 1) + data.items), users[after]
+    taken = np.unique(users * (data.n_items + 1) + data.items)
+    after = after[(np.bincount(taken // (data.n_items + 1), minlength=data.n_users) < data.n_items)[users[after]]]     # who has all items gets none
+    whose = users[after]
     strange = np.zeros(len(after), data.items.dtype)
     while (again := np.flatnonzero((strange == 0) | np.isin(whose * (data.n_items + 1) + strange, taken))).size:
         strange[again] = random.integers(1, data.n_items + 1, len(again))

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from tqdm.auto import tqdm
 
 from .card import write_card
-from .checks import InputError, OneOf, Range, check_data, check_model, check_number, check_seed
+from .checks import InputError, NotFinite, OneOf, Range, check_data, check_model, check_number, check_seed
 from .data import Interactions, held_out
 from .distributed import begin, evaluate_together, from_first, here, shared_out
 from .encoder import gather
@@ -93,7 +93,7 @@ class Trainer:
             self.factor = rate_factor(self.epoch + (at + len(pick) / 2) / len(order), **self.schedule)
             at += len(pick)
             batch = gather(self.items, self.start[pick], self.end[pick], self.users[pick], total)
-            yield self.step(batch, self.items[self.end[pick]].long(), pick)
+            yield self.step(batch, self.items[self.end[pick].clamp(max=len(self.items) - 1)].long(), pick)      # BPR has no target
         self.epoch += 1
 
     @torch.enable_grad()
@@ -129,25 +129,22 @@ class EpochMeans:
         return {name: float(total) / self.counts[name] for name, total in self.sums.items()}
 
 # %% ../nbs/2_the_method/11_training.ipynb #8d6a6bd9
-class _NotFinite(InputError):
-    "A term of a loss, or a weight, that is not a finite number; `fit` adds what is kept."
-
 def check_finite(record, epoch, batch):
-    "Raises `InputError` naming the first term of the record that is not a finite number."
+    "Raises `NotFinite` naming the first term of the record that is not a finite number."
     for group, stages in record.items():
         for terms in stages:
             bad = [name for name, term in terms.items() if not math.isfinite(term)]
             if bad:
                 name = next((name for name in bad if name != "loss"), "loss")
                 where = f"epoch {epoch}, batch {batch}, stage {group}"
-                raise _NotFinite(f"{where}: the term {name} is {float(terms[name])}")
+                raise NotFinite(f"{where}: the term {name} is {float(terms[name])}")
 
 # %% ../nbs/2_the_method/11_training.ipynb #d43e0a02
 def one_epoch(trainer, data, bar=None, tell=None):
     """Train an epoch and validate: its record, as `fit` returns it. `bar`: a tqdm that is moved along. `tell` is called after
     each batch, with how many there were.
 
-    Raises `InputError` at the first loss that is not a finite number (on a GPU, only once the epoch is over), and for such weights.
+    Raises `NotFinite` at the first loss that is not a finite number (on a GPU, only once the epoch is over), and for such vectors.
     """
     means, begun, number = EpochMeans(), time.perf_counter(), trainer.epoch + 1
     on_cpu = trainer.model.device.type == "cpu"
@@ -157,10 +154,9 @@ def one_epoch(trainer, data, bar=None, tell=None):
         if bar is not None: _advance(bar, means if on_cpu else None)
         if tell is not None: tell(means.batches)
     if not on_cpu: check_finite({"epoch": [means.values()]}, number, means.batches)
-    if not all(torch.isfinite(weight).all() for weight in trainer.model.parameters()):
-        raise _NotFinite(f"epoch {number}: after its last step the weights are no finite numbers")
     trained = time.perf_counter()
-    valid = (evaluate if here().size == 1 else evaluate_together)(trainer.model, data, "valid", trainer.model.valid_seen_out)
+    try: valid = (evaluate if here().size == 1 else evaluate_together)(trainer.model, data, "valid", trainer.model.valid_seen_out)
+    except NotFinite: raise NotFinite(f"epoch {number}: after its last step the model's vectors are no finite numbers") from None
     seconds = dict(seconds=round(time.perf_counter() - begun, 3), seconds_training=round(trained - begun, 3))
     return {"epoch": number, **means.values(), "valid": valid, **seconds}
 
@@ -200,8 +196,8 @@ def fit(model: Recommender, data: Interactions, epochs: int | None = None, seed:
     items, from 0 to 1; by default the model's own. Stops after more than `patience` epochs without a gain (10).
     `schedule` (constant, linear, cosine), `planned`, by default `epochs`, and `warmup_epochs` (0): how both rates move, as in
     `rate_factor`. Where the preset of the model says otherwise (`TRAINING`), its values hold and not those in brackets.
-    `out`: a new folder to keep the run in; `resume` continues the run there, and gives what an uninterrupted one
-    would have given. `progress`: show a bar. `precision` (highest, high, medium) and `compile` are those of
+    `out`: a new folder to keep the run in; `resume` continues the run there up to `epochs` in all, and gives
+    what an uninterrupted one of as many would have given; say the number again. `progress`: show a bar. `precision` (highest, high, medium) and `compile` are those of
     `torch_switches`; results then agree to rounding only. `on_epoch` gets the record of each epoch once it is kept. `tuned`: what
     the config shall say of the search behind the settings. Processes that torch.distributed has joined share each batch.
 
@@ -251,7 +247,7 @@ def _train(trainer, data, epochs, patience, best, records, folder, progress, on_
             better = trainer.epoch <= model.warm_up or best.update(records[-1], model)
             if folder and first: close_epoch(folder, records, trainer, best, better)
             if on_epoch and first: on_epoch(records[-1])
-    except _NotFinite as e:
+    except NotFinite as e:
         kept = f"the last good epoch is kept in {folder}" if folder else "the model keeps its best weights"
         raise InputError(f"{e}; {kept if records else 'no epoch was finished'}. "
                          "Try a lower learning rate (lr, lr_aug).") from None
@@ -306,7 +302,7 @@ def check_fit(epochs, how, precision="highest", compile=False):
              "lr_aug": check_number("lr_aug", how["lr_aug"], float, above_0),
              "batch_size": check_number("batch_size", how["batch_size"], int, Range(1, 2**31)),
              "patience": check_number("patience", how["patience"], int, Range(0, 2**31)),
-             "planned": check_number("planned", how["planned"], int, Range(how["schedule"] != "constant")),
+             "planned": check_number("planned", how["planned"], int, Range(int(how["schedule"] != "constant"))),
              "warmup_epochs": check_number("warmup_epochs", how["warmup_epochs"], float, Range(0))}
     epochs, how = check_number("epochs", epochs, int, Range(1)), how | plain
     if how["schedule"] not in SCHEDULES:

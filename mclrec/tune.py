@@ -167,12 +167,14 @@ def _try(study, trial, make, data, metric, seed, how, tries):
     own = {name: value for name, value in trial.params.items() if name in OF_FIT}
     settings = {name: value for name, value in trial.params.items() if name not in own}
     said = " ".join(f"{name}={value:.4g}" for name, value in trial.params.items())
-    try: records = fit(make(**settings), data, seed=seed, **{"progress": False, **how, **own})
+    try:
+        model = make(**settings)
+        records = fit(model, data, seed=seed, **{"progress": False, **how, **own})
     except InputError as e:
         trial.set_user_attr("why", str(e))
         study.tell(trial, state=optuna.trial.TrialState.FAIL)
         return logger.info("try %d of %d failed (%s): %s", trial.number + 1, tries, said, e)
-    value = max(record["valid"][metric] for record in records)
+    value = max(record["valid"][metric] for record in records[model.warm_up:] or records[-1:])       # of the epochs that `fit` chooses from
     trial.set_user_attr("epochs", len(records))
     study.tell(trial, value)
     logger.info("try %d of %d: %s %.4f, %d epochs, %s", trial.number + 1, tries, metric, value, len(records), said)

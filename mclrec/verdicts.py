@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['EXPLORATORY', 'LEAST', 'SAME', 'VERDICT_HEAD', 'FLOOR', 'PLAIN', 'CONTRASTIVE', 'RIVALS', 'R_SETTING', 'CLAIMS',
-           'SECTIONS', 'ORDER', 'recorded', 'best_of', 'gained', 'contrast', 'of_seeds', 'earlier_contrast', 'Judged',
-           'judge', 'in_thousand', 'with_interval', 'verdict_rows', 'earlier', 'of_field', 'best_of_field',
-           'each_against', 'lost', 'loses_less', 'between', 'best_weights', 'Claim', 'Found', 'judge_section',
-           'judge_faster', 'found_of', 'judge_claims', 'hours_left']
+           'SECTIONS', 'ORDER', 'recorded', 'best_of', 'gained', 'in_common', 'contrast', 'of_seeds',
+           'earlier_contrast', 'Judged', 'judge', 'in_thousand', 'with_interval', 'verdict_rows', 'earlier', 'of_field',
+           'best_of_field', 'each_against', 'lost', 'loses_less', 'between', 'best_weights', 'Claim', 'Found',
+           'judge_section', 'judge_faster', 'found_of', 'judge_claims', 'hours_left']
 
 # %% ../nbs/4_the_evidence/49_claims_and_verdicts.ipynb #e49imp
 from functools import cache
@@ -56,15 +56,21 @@ def gained(runs, metric="NDCG@10", split="test", seen="in"):
 
 def _judged_on(runs, split): return {seed: record for seed, record in runs.items() if split in record["ranks"]}
 
+def in_common(*arms):
+    "Of the runs {seed: record} of several arms those of the seeds that all of them have."
+    seeds = sorted(set.intersection(*map(set, arms)))
+    return [{seed: runs[seed] for seed in seeds} for runs in arms]
+
 def contrast(a, b, metric="NDCG@10", splits=("test", "test"), seen="in"):
     """What the runs `a` gain more than the runs `b`, {seed: record} each, in `metric` and in HR@10: two tables (people, seeds they share).
 
-    `splits`: on what either side is judged, the test or one of its noises. None if they share no seed.
+    `splits`: on what either side is judged, the test or one of its noises. None if they share no seed. Raises `InputError` for runs of
+    different data.
     """
-    a, b = (_judged_on(runs, split) for runs, split in zip((a, b), splits))
-    seeds = sorted(a.keys() & b.keys())
-    if not seeds: return None
-    a, b = ({seed: runs[seed] for seed in seeds} for runs in (a, b))
+    a, b = in_common(*(_judged_on(runs, split) for runs, split in zip((a, b), splits)))
+    if not a: return None
+    if len({record["data"].get("fingerprint") for runs in (a, b) for record in runs.values()}) > 1:
+        raise InputError("the runs are of different data, so their people cannot be paired; compare runs on one data set.")
     return tuple(gained(a, m, splits[0], seen) - gained(b, m, splits[1], seen) for m in (metric, "HR@10"))
 
 # %% ../nbs/4_the_evidence/49_claims_and_verdicts.ipynb #e49seeds
@@ -81,7 +87,7 @@ def of_seeds(differences):
     n, middle = len(differences), float(mean(differences))
     if n < 2: return Effect(middle, -np.inf, np.inf, 1.0, n, 0)
     of, scatter = interval(differences), np.std(differences, ddof=1) / np.sqrt(n)
-    return Effect(of.mean, of.low, of.high, _beyond(middle / scatter, n - 1) if scatter else 0.0, n, 0)
+    return Effect(of.mean, of.low, of.high, _beyond(middle / scatter, n - 1) if scatter else float(middle == 0), n, 0)
 
 def earlier_contrast(a, b, metric="NDCG@10"):
     "As `contrast`, of two {seed: {metric: value}} without people: two effects over seeds, or None if they share no seed."
@@ -188,10 +194,8 @@ def lost(runs, split="noise 0.15", metric="NDCG@10"):
 
 def loses_less(a, b, split="noise 0.15"):
     "By how much the runs `a` lose a smaller share to noise than the runs `b`, in NDCG@10 and in HR@10; None if they share no seed."
-    a, b = _judged_on(a, split), _judged_on(b, split)
-    seeds = a.keys() & b.keys()
-    if not seeds: return None
-    a, b = ({seed: runs[seed] for seed in seeds} for runs in (a, b))
+    a, b = in_common(_judged_on(a, split), _judged_on(b, split))
+    if not a: return None
     return tuple(lost(b, split, metric) - lost(a, split, metric) for metric in ("NDCG@10", "HR@10"))
 
 def between(one, other):
@@ -314,11 +318,15 @@ def _robust():
                               for m in noisy if m != "SASRec"}
     def noise_best(data): return {f"MCLRec, 15 % noise > {m} without": contrast(*map(_runs("noise", data), ("MCLRec", m)),
                                   splits=("noise 0.15", "test")) for m in noisy if m != "MCLRec"}
-    def fewer(data): return {f"{m}: {more} > {few}": between(*(_both_gains(_runs("groups", data)(group(m, g))) for g in (more, few)))
+    def apart(m, groups, data): return in_common(*(_runs("groups", data)(group(m, g)) for g in groups))
+    def fewer(data): return {f"{m}: {more} > {few}": between(*map(_both_gains, apart(m, (more, few), data)))
                              for m, (few, more) in product(FOUR, pairwise(GROUPS))}
     def lead(m, g, data): return contrast(*(_runs("groups", data)(group(who, g)) for who in ("MCLRec", m)))
     def everywhere(data): return {f"MCLRec > {m}, {g} actions": lead(m, g, data) for m, g in product(("SASRec", "CL4SRec"), GROUPS)}
-    def few_gain(data): return {"MCLRec - DuoRec: 5 > 9 or more": between(lead("DuoRec", "5", data), lead("DuoRec", "9 or more", data))}
+    def few_gain(data):
+        few, _, many = GROUPS
+        four = in_common(*(_runs("groups", data)(group(who, g)) for g, who in product((few, many), ("MCLRec", "DuoRec"))))
+        return {f"MCLRec - DuoRec: {few} > {many}": between(contrast(*four[:2]), contrast(*four[2:]))}
     def weights(data):
         best = best_weights(data)
         return {"β - λ at the best point": (of_seeds([beta - lam for lam, beta in best.values()]), None) if best else None}

@@ -14,6 +14,7 @@ from mclrec.models.bert4rec import windows
 from mclrec.models.bpr import training_part
 from mclrec.models.caser import full_windows
 from mclrec.models.fmc import FMC
+from mclrec.registry import model_class
 from mclrec.resume import read_config
 from mclrec.runs import fingerprint, load_run
 from mclrec.sharing import whole
@@ -99,8 +100,18 @@ def test_a_cut_is_part_of_the_fingerprint():
     assert fingerprint(data) != fingerprint(moved)
 
 
+@pytest.mark.parametrize("name", ["bpr", "sasrec"])
+def test_the_last_user_may_have_nothing_behind_the_cut(name):
+    rows = [(f"u{user}", f"i{(user + k) % 7}", 0 if user == 9 else k) for user in range(10) for k in range(8)]
+    users, items, times = zip(*rows)
+    data = cut_in_time([*users], [*items], np.array(times), .2, 0)
+    assert data.cuts[-1, 0] == data.lengths[-1]
+    assert len(fit(model_class(name)(data.n_items, d=8), data, epochs=1, batch_size=16, progress=False)) == 1
+
+
 def test_moments_and_dates():
     assert moments(np.arange(100)[::-1], .25) == (50, 75) and date_of(1_404_172_800_000_000_000) == "2014-07-01T00:00:00" and date_of(.5) == "0.5"
+    with pytest.raises(InputError, match="too few different times"): moments(np.arange(100), .004)
     for times in ([1] * 9, [1] * 8 + [2]):
         with pytest.raises(InputError, match="too few different times"): moments(np.array(times), .1)
 

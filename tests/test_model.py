@@ -117,6 +117,10 @@ def test_a_model_for_another_number_of_items():
         recommend(Oracle(np.eye(5).tolist()), data, histories=[[1]])
     with pytest.raises(InputError, match="data has 3 items but the model was made for 5"):
         Oracle(np.eye(5).tolist()).prepare(data)
+    model = Oracle(np.eye(3).tolist())
+    model.prepare(data)
+    with pytest.raises(InputError, match="its items are not those the model was trained on, in the same order; fit what mclrec.grown"):
+        model.prepare(shop_of({1: [3, 2, 1]}))
 
 
 # ---- popularity: the floor

@@ -136,7 +136,7 @@ def test_a_bpr_fitted_again_goes_on_and_fitted_to_others_starts_anew():
     before = model.P.weight.clone()
     model.prepare(SHOP)
     assert torch.equal(model.P.weight, before)
-    others = from_rows([f"x{u}" for u in range(4) for _ in range(6)], list(range(20)) + list(range(4)), core=0)
+    others = from_rows([f"x{u}" for u in range(4) for _ in range(6)], SHOP.item_ids + SHOP.item_ids[:4], core=0)
     model.prepare(others)
     assert model.P.weight.shape == (4, 8) and model.user_vocabulary == others.user_ids
 

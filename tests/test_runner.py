@@ -14,6 +14,7 @@ import pytest
 from mclrec import cli
 from mclrec.arms import EXPERIMENTS, FIELD, GROUPS, HOW, NOISE, OWN, SEEDS, TOY, Plan, Run, run_of, runs_of
 from mclrec.checks import InputError, check_settings
+from mclrec.data import from_rows
 from mclrec.people import gains, ranks, read_folder, read_record
 from mclrec.registry import MODELS, model_class
 from mclrec.runner import (claimed, fulfils, in_words, list_experiment, list_experiments, noisy, of_group, place, revision, run_experiment, run_one,
@@ -91,6 +92,8 @@ def test_noise_is_strange_and_never_in_the_place_of_what_is_asked():
         assert not set(new) - set(old) & set(old) and sum(item in set(old) for item in new) == len(old)
     share = (len(other.items) - len(data.items)) / (len(data.items) - data.n_users)
     assert abs(share - .3) < 5 * (.21 / (len(data.items) - data.n_users))**.5
+    whole = from_rows([1] * 4 + [2] * 3, ["a", "b", "c", "a", "a", "b", "a"], core=0)                   # who has everything cannot be given what is strange
+    assert noisy(whole, 1)[0].tolist() == whole[0].tolist() and noisy(whole, 1).lengths[1] == 5
     assert (noisy(data, .3).items == other.items).all() and (noisy(data, 0).items == data.items).all() and (noisy(data, 0).offsets == data.offsets).all()
 
 

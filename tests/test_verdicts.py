@@ -13,7 +13,7 @@ from mclrec.evidence import t_quantile
 from mclrec.experiments import find_results
 from mclrec.people import differences, pack
 from mclrec.verdicts import (CLAIMS, LEAST, RIVALS, _beyond, _together, best_of, best_of_field, between, contrast, earlier_contrast, gained, hours_left,
-                             in_thousand, judge, judge_section, loses_less, of_field, of_seeds, recorded, verdict_rows, with_interval)
+                             in_common, in_thousand, judge, judge_section, loses_less, of_field, of_seeds, recorded, verdict_rows, with_interval)
 
 PROTOCOL = (Path(__file__).resolve().parents[1] / "PROTOCOL.md").read_text(encoding="utf-8")
 
@@ -57,6 +57,16 @@ def test_a_contrast_is_the_table_of_differences_by_people_and_seeds():
     assert (ndcg == differences(a, b)).all() and (hits == differences(a, b, "HR@10")).all()
     some = {seed: a[seed] for seed in SEEDS[:2]}
     assert contrast(some, b)[0].shape[1] == 2 and contrast({}, b) is None and contrast({1: a[2020]}, b) is None
+    assert in_common(a, some) == [some, some] and in_common(a, {1: a[2020]}, b) == [{}, {}, {}]
+    with pytest.raises(InputError, match="of different data"):
+        contrast(a, {seed: record | {"data": record["data"] | {"fingerprint": "another"}} for seed, record in b.items()})
+
+
+def test_groups_of_which_one_has_fewer_seeds_are_judged_by_those_that_all_have(monkeypatch):
+    def recorded(experiment, arm, data="toy", folder=None):
+        return runs(.5, people=300 if "9 or more" in arm else 200, seeds=SEEDS if "9 or more" in arm else SEEDS[1:4])
+    monkeypatch.setattr(verdicts, "recorded", recorded)
+    for key in ("R5", "R7"): assert {tables[0].shape[1] for tables in CLAIMS[key].parts("toy").values()} == {3}
 
 
 def test_verdicts_follow_the_protocol():
@@ -102,7 +112,7 @@ def test_records_from_before_the_protocol_decide_nothing():
 @pytest.mark.parametrize("p, freedom", [(.05, 4), (.01, 9), (.1, 1), (.5, 3)])
 def test_the_p_of_seeds_is_students(p, freedom):
     assert math.isclose(_beyond(t_quantile(1 - p / 2, freedom), freedom), p, abs_tol=5e-4)
-    assert of_seeds([1., 1, 1]).p == 0 and of_seeds([.5]).high == math.inf
+    assert of_seeds([1., 1, 1]).p == 0 and of_seeds([0., 0, 0]).p == 1 and of_seeds([.5]).high == math.inf
 
 
 def test_a_claim_about_each_falls_with_one_of_them():
