@@ -88,11 +88,11 @@ def _read_txt(path, columns):
             raise InputError(f"{path}, line 1: looks like {hint}; name the file so, or write a user and its items a line.")
         if len(words) == 1:
             raise InputError(f"{path}, line {n}: user {short(words[0])} has no items; a line is a user and its items, separated by blanks.")
-        if words and len(head) < 1000: head.append(words)
+        if words and len(head) < 1000: head.append(line)
         users += words[:1] * (len(words) - 1)
         items += words[1:]
         numbers.extend([n] * (len(words) - 1))
-    if hint := _table_without_header(head): raise InputError(f"{path}: {hint}.")
+    if hint := _table(head) or _joined(list(map(_words, head))): raise InputError(f"{path}: {hint}.")
     return _Rows(users, items, None, lambda k: f"{path}, line {numbers[k]}")
 
 def _words(line):
@@ -110,22 +110,53 @@ def _looks_like(line, words):
     if len(words) > 1 and all(_plain(word) in USER | ITEM | TIME for word in words): return "a table with a header (.tsv)"
 
 # %% ../nbs/5_in_practice/50_your_data.ipynb #72163e8e
+_DATE = re.compile(r"(\d{4}[-/]\d\d?[-/]\d\d?|\d\d?[-./]\d\d?[-./]\d{4}|(.* )?\d\d?:\d\d)(?!\d)")
+
 def _number(word):
     try: return float(word)
     except ValueError: return math.nan
 
-def _table_without_header(head):
-    "What to say if the first lines of a .txt seem to be the rows of a table, an action each."
-    width, users = len(head[0]) if head else 0, {words[0] for words in head}
-    if width < 3 or len(head) < 3 or len(users) == len(head) or any(len(words) != width for words in head): return None
-    words = list(zip(*head))[2:]
-    columns = [list(map(_number, column)) for column in words]
-    times = any(len({_unit(x) for x in column}) == 1 and _unit(column[0]) for column in columns)
-    times = times or any(all(re.match(r"\d{4}-\d\d-\d\d", word) for word in column) for column in words)
-    ratings = len(set(columns[0])) <= 11 and all(0 <= x <= 10 for x in columns[0]) and len({words[1] for words in head}) > 11
-    if times or ratings:
-        return (f"looks like a table without a header (its first lines have {width} fields each, and users return); put a header such as "
-                "'user item rating time' above it, with the same separator, and name it .tsv or .csv")
+def _sign(field):
+    "What in a field speaks for a table: a date or a clock, a fraction, or a moment of our days as a number (its unit)."
+    if _DATE.match(field): return "date"
+    return "fraction" if re.fullmatch(r"-?\d+\.\d+", field) else _unit(_number(field))
+
+def _header_of(rows):
+    "\"with\" or \"without\" if these rows seem to be a table, an action each, with or without a header; None if not."
+    head, rest, width = [field for field in rows[0] if field != "#"], rows[1:], len(rows[-1])
+    if not rest or any(len(row) != width for row in rest): return None
+    usual = [any(_plain(field) in names for field in head) for names in (USER, ITEM, TIME)]
+    if len(head) == width and usual[0] and sum(usual) > 1 and _plain(head[0]) in USER | ITEM | TIME: return "with"
+    if width < 3 or len(set(map(tuple, rest))) < 3 or len({row[0] for row in rows}) == len(rows) < 100: return None
+    columns = list(zip(*rest))[1:]
+    signs = [list(map(_sign, column)) for column in columns]
+    told = next((k for k, of in enumerate(signs, 1) if of[0] and len(set(of)) == 1), None)
+    if told and any(2 * of.count(None) > len(of) for of in signs):        # where all are alike, they are ids
+        return "without" if len(head) == width and _sign(head[told]) else "with"
+    few = set(map(_number, columns[1]))
+    if len(few) <= 11 and all(0 <= x <= 10 for x in few) and len(set(columns[0])) > 11: return "without"
+
+
+# %% ../nbs/5_in_practice/50_your_data.ipynb #50table1
+def _table(lines):
+    "What to say if the first lines of a .txt seem to be those of a table, with tabs between the columns or with blanks, too."
+    for rows in ([line.strip("\r\n").split("\t") for line in lines], list(map(_words, lines))):
+        if rows and (header := _header_of(rows)):
+            looks = f"looks like a table {header} a header (its lines have {len(rows[-1])} fields each)"
+            if header == "with": return f"{looks}; put tabs between the columns and name it .tsv, or write a user and its items a line"
+            return f"{looks}; put a header such as 'user item rating time' above it, tabs between all columns, and name it .tsv"
+
+def _joined(rows):
+    "What to say if there is more than blanks between the words of a .txt, going by its first lines."
+    if not rows: return None
+    if rows[0][0] == "#": return "its first line is a remark; remove it"
+    if all(words[0][-1] == ":" for words in rows): return "its lines have a colon after the user; leave it out"
+    if all(words[1][0] in "[({" and words[-1][-1] in "])}" for words in rows): return "its lines have brackets around the items; leave them out"
+    inner, pairs = [word for words in rows for word in words[1:-1]], [words[1] for words in rows if len(words) == 2]
+    for mark, name in ((",", "commas"), (";", "semicolons"), ("|", "bars")):
+        if 3 * sum(word[-1] == mark for word in inner) > len(inner) or 2 * sum(mark in word[1:-1] for word in pairs) > len(rows):
+            return f"its lines have {name} between the items; put blanks there"
+
 
 # %% ../nbs/5_in_practice/50_your_data.ipynb #18d04af2
 USER = {"user", "userid", "uid", "reviewerid", "customer", "customerid", "visitorid", "shopper"}

@@ -24,6 +24,7 @@ TEXT = [".csv", ".tsv", ".inter", ".json", ".jsonl"]
 ids = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=5)
 # counters, or seconds, or milliseconds of these decades: a column that mixes them is refused, see `_check_unit`
 TIMES = [(-10**8 + 1, 10**8 - 1), (10**9, 2 * 10**9), (10**12, 2 * 10**12)]
+words = ids.filter(lambda i: not set(i) & set("[({})],;|:"))  # what may stand between items or around them is tried in `test_txt_whose_items_are_joined`
 rows_of = lambda ids: st.one_of([st.lists(st.tuples(ids, ids, st.integers(*ends)), min_size=1, max_size=25) for ends in TIMES])
 files = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -100,7 +101,7 @@ def test_the_quick_reader_gives_what_the_careful_one_gives(tmp_path, monkeypatch
 
 
 @files
-@given(rows=st.lists(st.tuples(ids.filter(lambda i: i[0] not in "[{"), st.lists(ids, min_size=1, max_size=6)), min_size=1, max_size=8), blank=st.sampled_from([" ", "\t", "   "]))
+@given(rows=st.lists(st.tuples(words, st.lists(words, min_size=1, max_size=6)), min_size=1, max_size=8), blank=st.sampled_from([" ", "\t", "   "]))
 def test_txt_reads_back(tmp_path, rows, blank):
     rows = [("first", ["one"]), *rows]
     path = put(tmp_path, "data.txt", "\n".join(blank.join([user, *items]) for user, items in rows) + "\n\n")
@@ -337,6 +338,60 @@ def test_undecodable_line(tmp_path, suffix):
     ("user_id:token\titem_id:token\nann\ttea\n", "(.inter)"), ("user_id\titem_id\ttimestamp\nann\ttea\t3\n", "(.tsv)")])
 def test_txt_that_is_something_else(tmp_path, text, what):
     says("d.txt, line 1: looks like", what, "name the file so", source=put(tmp_path, "d.txt", text))
+
+
+ACTIONS = [(f"u{u}", f"i{i:02}", 1500000000 + 60 * (8 * u + i)) for u in range(6) for i in range(8)]
+
+
+@pytest.mark.parametrize("header", ["userId\tmovieId\t", "uid\tmovie\t", "# user\titem\t", "who\twhat\t", ""])
+@pytest.mark.parametrize("fields, rest", [
+    (lambda t: [4.5, t], "rating\ttimestamp"), (lambda t: [t], "stamp"), (lambda t: [5, f"{1 + t // 60 % 28:02}/07/2017"], "stars\tday"), (lambda t: [30.3712, -97.12, t % 999], "a\tb\tc"),
+    (lambda t: ["Arts & Crafts Store", datetime.fromtimestamp(t, timezone.utc).strftime("%a %b %d %H:%M:%S +0000 %Y")], "kind\tutcTimestamp"), (lambda t: [t * 1000], "time")])
+def test_txt_that_is_a_table(tmp_path, header, fields, rest):
+    text = "".join("\t".join(map(str, (user, item, *fields(t)))) + "\n" for user, item, t in ACTIONS)
+    says("d.txt", "looks like a table with", ".tsv", source=put(tmp_path, "d.txt", (header and header + rest + "\n") + text))
+
+
+def test_txt_of_check_ins_is_a_table(tmp_path):
+    day = lambda t: datetime.fromtimestamp(t, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    rows = [f"{user[1:]}\t{day(t)}\t30.37\t-97.12\t{item[1:]}\n" for user, item, t in ACTIONS]
+    for separator, name in (("\t", "d.txt"), (" ", "d.txt.gz")):
+        says("table without a header (its lines have 5 fields each)", source=put(tmp_path, name, "".join(rows).replace("\t", separator)))
+    says("table with a header", source=put(tmp_path, "d.txt", "user\titem\trating\nann\ttea\t4\n"))
+
+
+@pytest.mark.parametrize("line, what", [
+    (lambda u, of: f"{u} {', '.join(of)}", "commas"), (lambda u, of: f"{u}\t{','.join(of)}", "commas"), (lambda u, of: f"{u} {'; '.join(of)}", "semicolons"),
+    (lambda u, of: f"{u} {'|'.join(of)}", "bars"), (lambda u, of: f"{u}\t{of}", "brackets"), (lambda u, of: f"{u} [{' '.join(of)}]", "brackets"),
+    (lambda u, of: f"{u}: {' '.join(of)}", "colon after the user")])
+def test_txt_whose_items_are_joined(tmp_path, line, what):
+    histories = {"u" * (1 + k % 3) + str(k): [f"i{k + j}" for j in range(2 + k % 5)] for k in range(9)}
+    says("d.txt: its lines have", what, source=put(tmp_path, "d.txt", "\n".join(line(u, of) for u, of in histories.items())))
+
+
+def test_a_remark_above_a_txt(tmp_path):
+    says("first line is a remark; remove it", source=put(tmp_path, "d.txt", "# users and items\nu a b\nv a\n"))
+
+
+def test_marks_in_some_ids_of_a_txt_are_theirs(tmp_path):
+    for text in ("u a,b c d\nv e f\n", "u 30.1,-97.2 31.5,-98.0 30.2,-97.1\nv 30.1,-97.2 31.5,-98.0\n", "u a b, c d e\nv f g\n", "u: a b\nv c\n", "u (a) b\nv c [d]\n", "u a,b\nv c\nw d e\n"):
+        data = load(put(tmp_path, "d.txt", text), core=0)
+        assert data.user_ids + data.item_ids and len(data.items) == sum(len(line.split()) - 1 for line in text.splitlines())
+
+
+@pytest.mark.parametrize("kind", ["numbers", "long numbers", "words", "dotted", "dates"])
+@pytest.mark.parametrize("lengths", [(1, 1), (2, 2), (5, 5), (1, 9), (3, 60)])
+@pytest.mark.parametrize("users", [2, 40, 300])
+def test_no_genuine_txt_is_taken_for_a_table(tmp_path, kind, lengths, users):
+    draw = random.Random(f"{kind}{lengths}{users}")
+    item = {"numbers": lambda: draw.randint(1, 400), "long numbers": lambda: draw.randint(10**8, 10**10), "words": lambda: draw.choice(["tea", "time", "date", "item", "5", "product"]),
+            "dotted": lambda: f"{draw.randint(1, 20)}.{draw.randint(1, 99)}", "dates": lambda: f"2017-07-{draw.randint(10, 31)}"}[kind]
+    for again in range(4):
+        lines = [[str(u), *(str(item()) for _ in range(draw.randint(*lengths)))] for u in range(1, users + 1)]
+        lines += lines[:again % 2]                                   # some user goes on
+        expected = [(user, i) for user, *of in lines for i in of]
+        text = "\n".join(draw.choice([" ", "\t"]).join(line) for line in lines)
+        assert same(load(put(tmp_path, "d.txt", text), core=0), from_rows(*zip(*expected), core=0))
 
 
 def test_txt_bad_lines(tmp_path):
