@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 from .checks import InputError, Range, check_number
 from .data import Coded, Interactions, renumbered
 from .files import beside, cannot_write, digest, json_bytes, path_of, write_atomically, write_json
-from .loading import _array, _check_ids, _check_unit, _column, _columns, _ids, _note, _parts, _Rows, _times, _values, load
+from .loading import _alike, _array, _check_ids, _check_unit, _column, _ids, _note, _parts, _Rows, _times, _values, load
 from .model import logger
 from .words import reason, short, shown
 
@@ -65,12 +65,11 @@ def _batches(path, columns):
         import pyarrow
         import pyarrow.parquet
     except ImportError as e: raise InputError(f"{path}: parquet needs pyarrow; pip install 'mclrec[parquet]'.") from e
+    names, found = _alike(path, columns)
     part = path
     try:
         for part in _parts(path):
             file = pyarrow.parquet.ParquetFile(part)
-            names = file.schema_arrow.names
-            found = _columns(part, names, columns, "name it with {0}= (--columns {0}=…)")
             for batch in file.iter_batches(ROWS, columns=[name for name in found if name is not None]):
                 yield names, found, pyarrow.Table.from_batches([batch])
     except (OSError, pyarrow.ArrowException) as e:
@@ -88,8 +87,8 @@ def _read(path, columns, work, progress):
             if found[2] is not None:
                 times = _times_of(path, table, found[2], rows, known)
                 dtype = dtype or np.dtype(np.float64 if times.dtype.kind == "f" else np.int64)
-                if (times.dtype.kind == "f") != (dtype.kind == "f"):
-                    raise InputError(f"{path}: times are whole numbers in one file and fractions in another; write them alike.")
+                if times.dtype == np.uint64 and times.max() >= 2**63:
+                    raise InputError(f"{path}: a time in column {short(found[2])} is 2⁶³ or more; write smaller ones.")
                 times.astype(dtype).tofile(t)
                 known = np.array([min([times.min(), *known[:1]]), max([times.max(), *known[1:]])], dtype)
             rows += len(table)
@@ -160,6 +159,7 @@ def prepare(source, out, user: str | None = None, item: str | None = None, time:
     ids are, each once. `out` must not be there yet; beside it the disk needs about 20 bytes a row for the time being. Returns what
     `load(out, core=core)` gives. Raises `InputError` for what `load` would refuse, and for times that are text.
     """
+    if source == "": raise InputError("the source is an empty text; give a parquet file or a folder of them.")
     core, source, out = check_number("core", core, int, Range(0)), path_of(source), path_of(out)
     if source.suffix.lower() != ".parquet" and not (source.is_dir() and _parts(source)):
         raise InputError(f"{source}: neither a parquet file nor a folder of them; write the log as parquet, or load "

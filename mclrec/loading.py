@@ -143,7 +143,7 @@ def _table(lines):
     for rows in ([line.strip("\r\n").split("\t") for line in lines], list(map(_words, lines))):
         if rows and (header := _header_of(rows)):
             looks = f"looks like a table {header} a header (its lines have {len(rows[-1])} fields each)"
-            if header == "with": return f"{looks}; put tabs between the columns and name it .tsv, or write a user and its items a line"
+            if header == "with": return f"{looks}; put tabs between the columns and name it .tsv"
             return f"{looks}; put a header such as 'user item rating time' above it, tabs between all columns, and name it .tsv"
 
 def _joined(rows):
@@ -151,7 +151,7 @@ def _joined(rows):
     if not rows: return None
     if rows[0][0] == "#": return "its first line is a remark; remove it"
     if all(words[0][-1] == ":" for words in rows): return "its lines have a colon after the user; leave it out"
-    if all(words[1][0] in "[({" and words[-1][-1] in "])}" for words in rows): return "its lines have brackets around the items; leave them out"
+    if all(words[1][0] in "[({" and words[-1][-1] in "])}" for words in rows): return "its lines have brackets around the items; drop them"
     inner, pairs = [word for words in rows for word in words[1:-1]], [words[1] for words in rows if len(words) == 2]
     for mark, name in ((",", "commas"), (";", "semicolons"), ("|", "bars")):
         if 3 * sum(word[-1] == mark for word in inner) > len(inner) or 2 * sum(mark in word[1:-1] for word in pairs) > len(rows):
@@ -306,7 +306,7 @@ def _split(path, quoted):
     if suffix == ".csv" and (said := re.fullmatch("sep=(.)[\r\n]*", first)): first, n, separator = next(lines, ""), 2, said[1]
     else: separator = max(",;\t|", key=first.count) if suffix == ".csv" else "\t"
     if quoted:
-        rows = csv.reader(chain([first], lines), delimiter=separator, strict=True)
+        rows = csv.reader(chain([first], lines), delimiter=separator, strict=True, skipinitialspace=f"{separator} " in first)
         begin = n
         try:
             for row in rows:
@@ -341,6 +341,7 @@ def _fields(path, columns, quoted):
         found = _columns(where(), names, columns, _remedy(path, names))
         u, i, t = (None if name is None else names.index(name) for name in found)
         for n, row in rows:
+            if row == header: raise InputError(f"{where()}: names the columns again; remove the line.")
             if len(row) == len(header):
                 users.append(_id(row[u], where, "user"))
                 items.append(_id(row[i], where, "item"))
@@ -376,7 +377,9 @@ def _quick(path, columns):
                                arrow.ConvertOptions(column_types=dict.fromkeys(at, "string"), include_columns=at,
                                                     strings_can_be_null=False))
         users, items = (_coded(table[k]) for k in at[:2])
-        if users is None or items is None or any(name != name.strip() for ids in (users, items) for name in ids.names): return None
+        again = lambda name, ids: first.rstrip("\r\n").split(separator)[names.index(name)].strip() in ids.names
+        if users is None or items is None or again(found[0], users) and again(found[1], items): return None
+        if any(name != name.strip() for ids in (users, items) for name in ids.names): return None
         times = _plain_times(table[at[2]]) if len(at) > 2 else None
         if len(at) > 2: _check_unit(times, str)
     except (InputError, OSError, ValueError): return None                  # pyarrow's errors are such
@@ -413,15 +416,18 @@ def _remedy(path, names):
 def _read_dat(path, columns):
     "The actions of MovieLens' ratings, user::item::rating::time a line."
     if any(columns): raise InputError(f"{path}: a .dat file has no names of columns (user::item::rating::time); leave them out.")
-    rows, where = [], lambda: f"{path}, line {len(rows) + 1}"
-    for line in _lines(path):
+    rows, numbers, n, where = [], array("q"), 0, lambda: f"{path}, line {n}"
+    for n, line in enumerate(_lines(path), 1):
+        if not line.strip(): continue
         row = line.strip().split("::")
         if len(row) != 4:
             raise InputError(f"{where()}: {len(row)} fields where user::item::rating::time has 4; mend the line, or give a .csv.")
+        if not rows and not re.search(r"\d", row[3]): raise InputError(f"{where()}: a .dat has no header; remove the line.")
+        numbers.append(n)
         rows.append((_id(row[0], where, "user"), _id(row[1], where, "item"), row[3]))
     users, items, times = map(list, zip(*rows)) if rows else ([], [], [])
-    place = lambda k: f"{path}, line {k + 1}"
-    return _Rows(users, items, _times(times, place) if rows else None, place)
+    place = lambda k: f"{path}, line {numbers[k]}"
+    return _Rows(users, items, _times(times, place) if rows and columns[2] is None else None, place)
 
 # %% ../nbs/5_in_practice/50_your_data.ipynb #be953d81
 def _suffix(path):
@@ -457,8 +463,7 @@ def _read_json(path, columns):
         if not isinstance(row, dict): raise InputError(f"{where()}: a JSON {type(row).__name__}, but one object a line is expected, {{…}}.")
         if found is None:
             found = u, i, t = _columns(where(), list(row), columns, "name it with {0}= (--columns {0}=…)")
-            if any(isinstance(row[name], (dict, list)) for name in (u, i)):
-                raise InputError(f"{where()}: a table by columns; write it by rows (pandas: to_json(orient='records', lines=True)).")
+            _check_flat(where(), row, found)
             first = list(row)
         if not row.keys() <= known: known = _new_fields(where, row, known, found, columns)
         if lacking := [name for name in found if name is not None and name not in row]:
@@ -470,6 +475,15 @@ def _read_json(path, columns):
     if found is None: return _Rows([], [], None, str)
     place = lambda k: f"{path}, {places[k]}"
     return _Rows(users, items, _times(times, place) if t is not None else None, place, *_note(first, found, columns))
+
+def _check_flat(where, row, found):
+    "Raises `InputError` if the first object is a whole table by columns, or holds more than an id where an id should be."
+    by_columns = lambda of: isinstance(of, list) or isinstance(of, dict) and all(key.isdigit() for key in of)
+    for name in found[:2]:
+        if not isinstance(row[name], (dict, list)): continue
+        if all(map(by_columns, row.values())):
+            raise InputError(f"{where}: a table by columns; write it by rows (pandas: to_json(orient='records', lines=True)).")
+        raise InputError(f"{where}: {short(row[name])} in the field {short(name)} is no id; write the id itself there, text or a number.")
 
 def _new_fields(where, row, known, found, columns):
     "All fields so far. Raises `InputError` for one that would have been taken for the user, the item or the time, had it come first."
@@ -496,6 +510,7 @@ def _values(where, frame, column):
     how = next((h for h in ("to_pylist", "to_list", "tolist") if hasattr(values, h)), None)
     values = getattr(values, how)() if how else list(values)
     if set(map(type, values)) == {int}: return values
+    if any(issubclass(kind, bytes) for kind in set(map(type, values))): values = _as_text(where, values, column)
     for k, value in enumerate(values):
         try: hash(value)
         except TypeError:
@@ -508,12 +523,23 @@ def _ids(where, frame, column):
     "The ids in a column. Raises `InputError` for what is no id: a truth value, a fraction, a date."
     values = _values(where, frame, column)
     for k, value in enumerate(values) if not set(map(type, values)) <= {int, str} else ():
-        if isinstance(value, (bool, np.bool_, date, timedelta)) or isinstance(value, float) and not value.is_integer():
+        none = isinstance(value, (bool, np.bool_, date, timedelta, complex, np.complexfloating))
+        if none or isinstance(value, float) and not value.is_integer():
             raise InputError(f"{where}, row {k} (from 0): {short(value)} in column {short(column)} is no id; "
                              "name the right column, or make it text.")
     return values
 
 # %% ../nbs/5_in_practice/50_your_data.ipynb #50coded1
+def _as_text(where, values, column):
+    "The values of a column, those of bytes as the text they are. Raises `InputError` for bytes that are none."
+    texts = []
+    for k, value in enumerate(values):
+        try: texts.append(value.decode() if isinstance(value, bytes) else value)
+        except UnicodeDecodeError:
+            raise InputError(f"{where}, row {k} (from 0): {short(value)} in column {short(column)} is no UTF-8 text; "
+                             "write the column as text or numbers.") from None
+    return texts
+
 def _coded(column):
     "A column of pyarrow with text or whole numbers and no holes as a `Coded`; None for any other."
     import pyarrow
@@ -564,6 +590,51 @@ def _parts(path):
     "The parquet files in a folder, as Spark writes them: what begins with _ or . is none of the data."
     return sorted(p for p in path.iterdir() if p.suffix == ".parquet" and p.name[0] not in "._") if is_folder(path) else [path]
 
+def _kind(kind):
+    "What a column of this type of pyarrow holds, so that parts of one kind can be read as one; None if it is empty."
+    import pyarrow
+    of = pyarrow.types
+    if of.is_dictionary(kind): kind = kind.value_type
+    if of.is_null(kind): return None
+    if of.is_integer(kind): return "whole numbers"
+    if of.is_floating(kind): return "fractions"
+    if of.is_timestamp(kind) and kind.tz not in (None, "UTC", "Etc/UTC", "GMT", "+00:00"): return f"dates of the zone {kind.tz}"
+    if of.is_timestamp(kind) or of.is_date(kind): return "dates"
+    return "text" if str(kind) in ("string", "large_string", "string_view", "binary", "large_binary") else str(kind)
+
+def _alike(path, columns):
+    "The names and the three found columns of a parquet file, or of all parts of a folder. Raises `InputError` if these differ."
+    import pyarrow.parquet
+    first, known = None, {}
+    for part in _parts(path):
+        try: schema = pyarrow.parquet.ParquetFile(part).schema_arrow
+        except (OSError, pyarrow.ArrowException) as e:
+            raise InputError(f"{part}: not a whole parquet file ({reason(e)}); write it again.") from e
+        found = _columns(part, schema.names, columns, "name it with {0}= (--columns {0}=…)")
+        first = first or (found, part, schema.names)
+        if found != first[0]:
+            both = [listed("none" if name is None else name for name in names) for names in (found, first[0])]
+            raise InputError(f"{part}: user, item and time are {both[0]}, but in {first[1].name} {both[1]}; name them alike.")
+        for name in found:
+            kind = _kind(schema.field(name).type) if name is not None else None
+            before, where = known.setdefault(name, (kind, part)) if kind else (None, part)
+            if before != kind:
+                raise InputError(f"{part}: column {short(name)} holds {kind}, but {before} in {where.name}; write them alike.")
+    return first[2], first[0]
+
+
+# %% ../nbs/5_in_practice/50_your_data.ipynb #50parts1
+def _even(table):
+    "The table with plain columns in place of those by dictionary, and with dates in UTC without saying so, as its other parts may be."
+    import pyarrow
+    for k, field in enumerate(table.schema):
+        kind = field.type.value_type if pyarrow.types.is_dictionary(field.type) else field.type
+        if str(kind) == "string_view": kind = pyarrow.large_string()
+        if pyarrow.types.is_timestamp(kind): kind = pyarrow.timestamp(kind.unit)
+        if pyarrow.types.is_date(kind): kind = pyarrow.timestamp("ms")
+        if kind != field.type: table = table.set_column(k, field.name, table.column(k).cast(kind))
+    return table
+
 def _read_parquet(path, columns):
     "The actions of a parquet file, or of a folder of them, reading only their columns."
     try:
@@ -571,20 +642,24 @@ def _read_parquet(path, columns):
         import pyarrow.parquet
     except ImportError as e:
         raise InputError(f"{path}: parquet needs pyarrow; pip install 'mclrec[parquet]', or save the data as .csv.") from e
+    names, found = _alike(path, columns)
     tables, part = [], path
     try:
         for part in _parts(path):
             file = pyarrow.parquet.ParquetFile(part)
             if file.metadata.num_rows > max(MAX_ROWS, 100 * part.stat().st_size):
                 raise InputError(f"{part}: says it has {file.metadata.num_rows} rows, which cannot be in so few bytes; write it again.")
-            names = file.schema_arrow.names
-            found = _columns(part, names, columns, "name it with {0}= (--columns {0}=…)")
             tables.append(file.read(columns=[name for name in found if name is not None]))
-        table = pyarrow.concat_tables(tables)
     except (OSError, pyarrow.ArrowException) as e:
         raise InputError(f"{part}: not a whole parquet file ({reason(e)}); write it again.") from e
+    if len({table.schema for table in tables}) > 1:
+        try: tables = [pyarrow.concat_tables(map(_even, tables), promote_options="permissive")]
+        except pyarrow.ArrowException as e:
+            raise InputError(f"{path}: its parts do not fit together ({reason(e)}); write them alike.") from e
+    table = pyarrow.concat_tables(tables)
     note, doubtful = _note(names, found, columns)
     return _read_frame(table, [name if name is not None else "" for name in found], path)._replace(note=note, doubtful=doubtful)
+
 
 # %% ../nbs/5_in_practice/50_your_data.ipynb #50prep01
 def _is_prepared(path): return is_folder(path) and (path / "prepared.json").is_file()
@@ -613,12 +688,15 @@ def open_prepared(folder, core):
 # %% ../nbs/5_in_practice/50_your_data.ipynb #1020c39e
 READERS = {".txt": _read_txt, ".inter": _read_table, ".csv": _read_table, ".tsv": _read_table, ".json": _read_json,
            ".jsonl": _read_json, ".dat": _read_dat, ".parquet": _read_parquet}
+_PACKED = {".zip", ".bz2", ".xz", ".zst", ".7z", ".rar", ".tar", ".tgz"}
 NAMES = ["toy"] + [name for name, (_, file, _) in FILES.items() if file.endswith(".txt")]
 
 def _check_file(path):
     "Raises `InputError` for what is no file that can be read."
     try: kind = path.stat().st_mode
     except (OSError, ValueError) as e:                               # not there, a loop of links, a name that cannot be
+        if os.path.islink(path):
+            raise InputError(f"{path}: a link that leads nowhere ({reason(e)}); mend it, or give the file itself.") from None
         try: beside = [p.name for p in path.parent.iterdir() if _suffix(p) in READERS]
         except (OSError, ValueError): beside = []
         known = beside[:1000] if path.suffix else NAMES
@@ -631,6 +709,7 @@ def _check_file(path):
 def check_source(source):
     "Raises `InputError` for a text that is neither the name of a data set nor the path of something that can be read."
     if source in NAMES: return
+    if not source: raise InputError("the source is an empty text; give a name, a path or a data frame.")
     if re.match(r"\w+://", source): raise InputError(f"{source}: an address, not a file; download it first and give the file.")
     path = path_of(source)
     if not (_is_prepared(path) or is_folder(path) and _parts(path)): _check_file(path)
@@ -638,6 +717,7 @@ def check_source(source):
 def _read_file(path, columns):
     "The actions of the file `path`, whatever its format."
     read = _read_parquet if path.is_dir() else READERS.get(_suffix(path))
+    if path.suffix.lower() in _PACKED: raise InputError(f"{path}: packed as {path.suffix}; unpack it and give the file that comes out.")
     if read is None:
         raise InputError(f"{path}: its ending {short(path.suffix)} is none of {', '.join(READERS)} (or one of them and .gz); "
                          "name it after its format.")

@@ -4,6 +4,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -79,6 +80,11 @@ def test_what_is_missing_is_refused_in_the_same_words(column, values, tmp_path, 
     assert message == said(lambda: load(log, core=0))
 
 
+def test_times_that_do_not_fit_are_refused(tmp_path):
+    log = write(tmp_path / "log", (["a"] * 4, list("wxyz"), np.arange(2**63 - 2, 2**63 + 2, dtype=np.uint64)), 2)
+    assert "2⁶³ or more" in said(lambda: prepare(log, tmp_path / "out", core=0, progress=False))
+
+
 def test_what_cannot_be_prepared_says_so(tmp_path):
     log = write(tmp_path / "log", KINDS["text"](*rows(1)))
     (tmp_path / "a.csv").write_text("user,item\n1,2\n")
@@ -129,3 +135,61 @@ def test_ids_that_json_does_not_know_become_text(tmp_path):
     ids = [Decimal("1.5"), Decimal("2.5"), Decimal("1.5")]
     pq.write_table(pa.table({"user": ["a", "a", "b"], "item": ids}), tmp_path / "log.parquet")
     assert prepare(tmp_path / "log.parquet", tmp_path / "out", core=0, progress=False).item_ids == ["1.5", "2.5"]
+
+
+A, B = [1500000060, 1500000000], [1500000030, 1500000090]  # the times of two parts
+
+
+def parts(folder, *tables):
+    folder.mkdir()
+    for k, table in enumerate(tables): pq.write_table(table, folder / f"part-{k}.parquet")
+    return folder
+
+
+def part(time, user=("u", "u"), item=("a", "b"), names=("user", "item", "time")):
+    return pa.table(dict(zip(names, (user, item, time))))
+
+
+dates = lambda times, unit="us", zone=None: pa.array([pd.Timestamp(t, unit="s").as_unit(unit).value for t in times], pa.timestamp("ns")).cast(pa.timestamp(unit)).cast(pa.timestamp(unit, zone))
+nothing = pa.table({name: pa.array([], pa.null()) for name in ("user", "item", "time")})
+
+
+@pytest.mark.parametrize("tables", [
+    lambda: (part(A), part(pa.array(B, pa.int32()), item=("c", "d"))), lambda: (part(pa.array(A, pa.uint64())), part(B, item=("c", "d"))),
+    lambda: (part(A), part(B, item=pa.array(["c", "d"], pa.large_string()))), lambda: (part(A), part(B, item=pa.array(["c", "d"]).dictionary_encode())),
+    lambda: (part(A), part(B, item=pa.array([b"c", b"d"]))), lambda: (part(dates(A)), part(dates(B, zone="UTC"), item=("c", "d"))),
+    lambda: (part(dates(A)), part(dates(B, "ns"), item=("c", "d"))), lambda: (nothing, part(A), part(B, item=("c", "d"))), lambda: (part(A), nothing, part(B, item=("c", "d"))),
+    lambda: (part(A), part(B, item=("c", "d")).select(["time", "item", "user"]))])
+def test_parts_of_parquet_that_differ_harmlessly(tmp_path, tables):
+    log = parts(tmp_path / "log", *tables())
+    data = load(log, core=0)
+    assert data.user_ids == ["u"] and "".join(data.item_ids[i - 1] for i in data[0]) == "bcad"
+    same(prepare(log, tmp_path / "out", core=0, progress=False), data)
+
+
+@pytest.mark.parametrize("tables, what", [
+    (lambda: (part(A), part(dates(B))), "column 'time' holds dates, but whole numbers in part-0.parquet"), (lambda: (part(A), part([float(t) for t in B])), "holds fractions, but whole numbers"),
+    (lambda: (part(A), part(B, item=[1, 2])), "column 'item' holds whole numbers, but text in part-0.parquet"), (lambda: (part(A), part(B, user=[1, 2])), "column 'user'"),
+    (lambda: (part(A), part(B).select(["user", "item"])), "user, item and time are user, item, none, but in part-0.parquet user, item, time"),
+    (lambda: (part(A).select(["user", "item"]), part(B)), "but in part-0.parquet user, item, none"), (lambda: (part(A), part(B, names=("user_id", "item", "time"))), "name them alike"),
+    (lambda: (part(dates(A)), part(dates(B, zone="Europe/Berlin"))), "holds dates of the zone Europe/Berlin, but dates in part-0.parquet")])
+def test_parts_of_parquet_of_two_kinds_are_refused_by_both(tmp_path, tables, what):
+    log = parts(tmp_path / "log", *tables())
+    for read in (lambda: load(log, core=0), lambda: prepare(log, tmp_path / "out", core=0, progress=False)):
+        message = said(read)
+        assert "part-1.parquet" in message and what in message and message.endswith("alike.")
+
+
+def test_ids_of_bytes_are_text(tmp_path):
+    frame = pd.DataFrame({"user": [b"u", b"u"], "item": ["é".encode(), "b"], "time": [2, 1]})
+    table = pa.table({"user": [b"u", b"u"], "item": ["é".encode(), b"b"], "time": [2, 1]})
+    pq.write_table(table, tmp_path / "d.parquet")
+    for source in (frame, table, tmp_path / "d.parquet"): assert load(source, core=0).item_ids == ["é", "b"] and load(source, core=0).items.tolist() == [2, 1]
+    same(prepare(tmp_path / "d.parquet", tmp_path / "out", core=0, progress=False), load(tmp_path / "d.parquet", core=0))
+    for item, what in ((b"\xff", "row 0 (from 0): b'\\xff' in column 'item' is no UTF-8 text"), (b" ", "row 0 (from 0): nothing in column 'item'"), (1 + 2j, "(1+2j) in column 'item' is no id")):
+        assert what in said(lambda: load(pd.DataFrame({"user": ["u"], "item": [item]}), core=0))
+
+
+def test_an_empty_text_is_no_source(tmp_path, monkeypatch):
+    monkeypatch.chdir(parts(tmp_path / "log", part(A)))
+    assert "an empty text" in said(lambda: prepare("", tmp_path / "out"))

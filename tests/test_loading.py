@@ -89,6 +89,7 @@ def test_large_tables_read_back(tmp_path, suffix, rows):
     ("user,item,time\na,x,3.5\na,y,1e9\n", True), ("time,item,user\n-3,x,a\n5,y,a\n", True), ("user,item\na,\"x\"\n", False), ("user,item\na, x\na,x\n", False),
     ("user,item,time\na,x,0x10\n", False), ("user,item,time\na,x,2020-01-01\n", False), ("user,item,time\na,x,nan\n", False), ("user,item\na,x,y\n", False),
     ("user,item\na\n", False), ("user,item\n,x\n", False), ("user,item\na,x\n  \nb,x\n", False), ("user,what\na,x\n", False), ("user,item\n", True), ("", False),
+    ("user,item\na,x\nuser,item\na,x\n", False), ("user,item,time\na,x,1\nuser,item,time\n", False), ("user,item\na,x\nuser,y\n", True), ('user, item\n"a", "x"\n', False),
     ("sep=;\nuser;item\na;x\n", False), ("user,item,time\na,x,1400000000\na,y,1400000000000\n", False), ("user,item\na,x\rb,y\n", False)])
 def test_the_quick_reader_gives_what_the_careful_one_gives(tmp_path, monkeypatch, text, quick):
     path, found = put(tmp_path, "data.csv", text), []
@@ -434,6 +435,27 @@ def test_quotes(tmp_path):
     says("d.csv, line 2: not a proper line", source=put(tmp_path, "d.csv", 'user,item\na,"' + "x,y\n" * 50000))
 
 
+def test_quotes_after_a_blank(tmp_path):
+    for header in ("user_id, item_id, timestamp", '"user_id", "item_id", "timestamp"'):
+        data = load(put(tmp_path, "d.csv", header + '\n"u00", "i, 00", 1500000060\n"u00", "i01", "1500000000"\n'), core=0)
+        assert (data.user_ids, data.item_ids, data.items.tolist()) == (["u00"], ["i, 00", "i01"], [2, 1])
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".inter"])
+@pytest.mark.parametrize("names", [("user", "item"), ("user", "item", "time")])
+def test_a_header_again(tmp_path, suffix, names):
+    once = text_of([("a", "x", 1)[:len(names)]], suffix, names)
+    says(f"d{suffix}, line 3: names the columns again", "remove the line", source=put(tmp_path, f"d{suffix}", once + once), core=0)
+
+
+def test_a_dat_with_a_header_and_empty_lines(tmp_path):
+    row = "u::a::5::{}\n"
+    says("d.dat, line 1: a .dat has no header; remove the line", source=put(tmp_path, "d.dat", "UserID::MovieID::Rating::Timestamp\n" + row.format(1)))
+    assert len(load(put(tmp_path, "d.dat", row.format(1) + "\n" + row.format(2) + "\n\n"), core=0).items) == 2
+    says("d.dat, line 3: time 'soon'", "time=''", source=put(tmp_path, "d.dat", row.format(1) + "\n" + row.format("soon")), core=0)
+    assert len(load(tmp_path / "d.dat", core=0, time="").items) == 2
+
+
 @pytest.mark.parametrize("suffix", TEXT)
 def test_columns_not_found(tmp_path, suffix):
     path = put(tmp_path, "d" + suffix, text_of([("a", "x", 1)], suffix, ("who", "what", "when")))
@@ -689,6 +711,19 @@ def test_dates_without_a_header_are_no_items(tmp_path):
 def test_json_after_an_empty_line(tmp_path):
     put(tmp_path, "log.json", '\n \n[\n {"user": "u", "item": "a"},\n {"user": "u", "item": "b"}]\n')
     assert histories(load(tmp_path / "log.json", core=0)) == [["a", "b"]]
+
+
+def test_an_object_where_an_id_should_be(tmp_path):
+    for row in ({"user": {"id": "u"}, "item": {"id": "a"}, "ts": 1}, {"user": "u", "item": ["a"]}, {"user": {"id": "u"}, "item": {"id": "a"}}):
+        says("d.jsonl, line 1", "is no id; write the id itself", source=put(tmp_path, "d.jsonl", (json.dumps(row) + "\n") * 2))
+
+
+def test_what_leads_to_no_file(tmp_path):
+    for name, target in (("dangling.csv", "nowhere"), ("loop.csv", "loop.csv")):
+        (tmp_path / name).symlink_to(target)
+        says(f"{name}: a link that leads nowhere", "give the file itself", source=tmp_path / name)
+    for packed in ("zip", "bz2", "xz"): says("unpack it", source=put(tmp_path, f"d.csv.{packed}", b"x"))
+    says("an empty text", source="")
 
 
 def test_the_home_of_nobody(tmp_path, monkeypatch):
