@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 
 from .checks import InputError, Range, check_number
 from .data import Coded, Interactions, renumbered
-from .files import beside, cannot_write, digest, json_bytes, path_of, write_atomically, write_json
+from .files import beside, cannot_write, clear_up, digest, json_bytes, path_of, write_atomically, write_json
 from .loading import _alike, _array, _check_ids, _check_unit, _column, _ids, _note, _parts, _Rows, _times, _values, load
 from .model import logger
 from .words import reason, short, shown
@@ -166,6 +166,7 @@ def prepare(source, out, user: str | None = None, item: str | None = None, time:
                          "it at once if it is small.")
     if not source.exists(): raise InputError(f"{source}: no such file; check the path.")
     if out.exists(): raise InputError(f"{out}: is there already; choose another folder, or remove it.")
+    clear_up(out.parent, out.name)                                             # what a killed one has left
     new, work = beside(out, ".new"), beside(out, ".work")
     try:
         for folder in (new, work): folder.mkdir(parents=True)

@@ -69,7 +69,7 @@ def contrast(a, b, metric="NDCG@10", splits=("test", "test"), seen="in"):
     """
     a, b = in_common(*(_judged_on(runs, split) for runs, split in zip((a, b), splits)))
     if not a: return None
-    if len({record["data"].get("fingerprint") for runs in (a, b) for record in runs.values()}) > 1:
+    if len({record["data"].get("fingerprint") for runs in (a, b) for record in runs.values()} - {None}) > 1:
         raise InputError("the runs are of different data, so their people cannot be paired; compare runs on one data set.")
     return tuple(gained(a, m, splits[0], seen) - gained(b, m, splits[1], seen) for m in (metric, "HR@10"))
 

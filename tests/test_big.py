@@ -85,6 +85,15 @@ def test_times_that_do_not_fit_are_refused(tmp_path):
     assert "2⁶³ or more" in said(lambda: prepare(log, tmp_path / "out", core=0, progress=False))
 
 
+def test_what_a_killed_one_has_left_is_removed(tmp_path):
+    columns = rows(3)
+    write(tmp_path / "log.parquet", columns, parts=1)
+    left = [tmp_path / f".out.{2**30}{end}" for end in (".new", ".work")]                    # no process has so large a number
+    for folder in left: folder.mkdir()
+    prepare(tmp_path / "log.parquet", tmp_path / "out", core=2, progress=False)
+    assert not any(folder.exists() for folder in left)
+
+
 def test_what_cannot_be_prepared_says_so(tmp_path):
     log = write(tmp_path / "log", KINDS["text"](*rows(1)))
     (tmp_path / "a.csv").write_text("user,item\n1,2\n")
