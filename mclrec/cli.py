@@ -69,7 +69,7 @@ def add_training(p):
     p.add_argument("--set", type=setting, action="append", default=[], metavar="key=value", help=what)
     begin = "begin with the model of this run, a row added for each new item and user; DATA is its log, grown"
     p.add_argument("--from", dest="start", metavar="RUN", help=begin)
-    p.add_argument("--resume", action="store_true", help="continue the run in RUN up to --epochs in all (say it again); only that may differ")
+    p.add_argument("--resume", action="store_true", help="continue the run in RUN, up to --epochs in all; only that may differ")
     p.add_argument("--json", action="store_true", help="print the test metrics as one JSON object")
 
 def add_asked(p):

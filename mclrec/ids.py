@@ -35,7 +35,7 @@ def user_numbers(model, ids):
 
 # %% ../nbs/6_how_this_book_works/64_ids.ipynb #12bd9fbc
 def check_known(model, data):
-    "Raises `InputError` if `model` was made for another number of items, or was trained on others or in another order: its rows are theirs."
+    "Raises `InputError` if `model` was made for another number of items, or trained on others or in another order."
     if data.n_items != model.n_items:
         raise InputError(f"{data.name} has {data.n_items} items but the model was made for {model.n_items}; "
                          f"make it with n_items={data.n_items}.")

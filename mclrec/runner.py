@@ -55,7 +55,8 @@ def noisy(data, share, seed=2020):
     place = np.arange(len(data.items))
     after = np.flatnonzero((random.random(len(place)) < share) & (place < data.offsets[users + 1] - 1))
     taken = np.unique(users * (data.n_items + 1) + data.items)
-    after = after[(np.bincount(taken // (data.n_items + 1), minlength=data.n_users) < data.n_items)[users[after]]]     # who has all items gets none
+    room = np.bincount(taken // (data.n_items + 1), minlength=data.n_users) < data.n_items     # who has all gets none
+    after = after[room[users[after]]]
     whose = users[after]
     strange = np.zeros(len(after), data.items.dtype)
     while (again := np.flatnonzero((strange == 0) | np.isin(whose * (data.n_items + 1) + strange, taken))).size:

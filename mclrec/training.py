@@ -77,7 +77,7 @@ class Trainer:
         self.learns = bool(model.stages())
         if not self.learns: self.end = self.end[:0]
         elif not len(self.end):
-            raise InputError(f"{data.name}: there is no training example in it; users need two items, or four where the last two are held out.")
+            raise InputError(f"{data.name}: has no training example; users need two items, or four where the last two are held out.")
         self.generator = model.generator = torch.Generator(model.device).manual_seed(seed)
         self.optimisers = optimisers(model, lr, lr_aug)
 
@@ -197,9 +197,9 @@ def fit(model: Recommender, data: Interactions, epochs: int | None = None, seed:
     `schedule` (constant, linear, cosine), `planned`, by default `epochs`, and `warmup_epochs` (0): how both rates move, as in
     `rate_factor`. Where the preset of the model says otherwise (`TRAINING`), its values hold and not those in brackets.
     `out`: a new folder to keep the run in; `resume` continues the run there up to `epochs` in all, and gives
-    what an uninterrupted one of as many would have given; say the number again. `progress`: show a bar. `precision` (highest, high, medium) and `compile` are those of
-    `torch_switches`; results then agree to rounding only. `on_epoch` gets the record of each epoch once it is kept. `tuned`: what
-    the config shall say of the search behind the settings. Processes that torch.distributed has joined share each batch.
+    what an uninterrupted one of as many would have given; say the number again. `progress`: show a bar. `precision` (highest,
+    high, medium) and `compile` are those of `torch_switches`; results then agree to rounding only. `on_epoch` gets the record of each epoch
+    once it is kept. `tuned`: what the config shall say of the search behind the settings. Processes that torch.distributed has joined share each batch.
 
     A record has `epoch` (from 1), the mean of each term of the losses by name, `valid` (the nine metrics by name),
     `seconds` and, of these, `seconds_training`. Raises `InputError` for bad arguments, data that cannot be trained

@@ -121,7 +121,7 @@ def judge(contrasts, equal=(), significant=(), draws=10_000):
     old = {said for said, made in run.items() if isinstance(made[0], Effect)}
     both = {said: made if said in old else tuple(effect(table, draws) for table in made) for said, made in run.items()}
     corrected = dict(zip(both, holm([of.p for of, _ in both.values()])))
-    level = {said: 0.05 / (len(both) - k) for k, said in enumerate(sorted(both, key=lambda said: both[said][0].p))}    # what Holm's rule asks
+    level = {said: 0.05 / (len(both) - k) for k, said in enumerate(sorted(both, key=lambda said: both[said][0].p))}    # Holm's rule
     def one(said):
         (of, hits), p = both[said], corrected[said]
         found = _verdict(of, hits, p, said in equal, said in significant)
