@@ -22,15 +22,21 @@ _WHERE = {"load": "loading", "download": "download", "toy": "toy", "Interactions
           "save": "runs", "load_run": "runs", "load_official": "runs"}
 __all__ = [*_WHERE]
 
-def __getattr__(name):
-    if name not in _WHERE: raise AttributeError(f"module 'mclrec' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"mclrec.{_WHERE[name]}"), name)
-
-def __dir__(): return sorted([*globals(), *_WHERE])
+class _Called(ModuleType):
+    "A module that is called as the function of its own name: `mclrec.toy()` is `mclrec.toy.toy()`."
+    def __call__(self, *args, **how): return vars(self)[self.__name__.rpartition(".")[2]](*args, **how)
 
 class _Package(ModuleType):
+    "Once a module is imported Python writes it over whatever has its name here; where that is a function of ours, it shall remain one."
     def __setattr__(self, name, value):
-        "Keep a name of the table for what the table says: importing the module `mclrec.toy` must not hide the function `mclrec.toy`."
-        if not (name in _WHERE and isinstance(value, ModuleType)): super().__setattr__(name, value)
+        if name in _WHERE and isinstance(value, ModuleType): value.__class__ = _Called
+        super().__setattr__(name, value)
+
+def __getattr__(name):
+    if name not in _WHERE: raise AttributeError(f"module 'mclrec' has no attribute {name!r}")
+    module = importlib.import_module(f"mclrec.{_WHERE[name]}")
+    return module if isinstance(module, _Called) else getattr(module, name)
+
+def __dir__(): return sorted([*globals(), *_WHERE])
 
 sys.modules[__name__].__class__ = _Package

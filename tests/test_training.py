@@ -360,7 +360,7 @@ def test_data_that_cannot_be_trained_on():
     with pytest.raises(InputError, match="shop has 26 items but the model was made for 5"):
         fit(SASRec(5, **SMALL), SHOP, **HOW)
     three = from_rows([1, 1, 1, 2, 2, 2], list("abcbca"), core=0, name="three")
-    with pytest.raises(InputError, match="three: there is no training example in it"):
+    with pytest.raises(InputError, match="three: has no training example"):
         fit(SASRec(3, **SMALL), three, **HOW)
     two = from_rows([1, 1, 2, 2], list("abba"), core=0, name="two")
     with pytest.raises(InputError, match="two: no user has three items"):
