@@ -196,10 +196,10 @@ def fit(model: Recommender, data: Interactions, epochs: int | None = None, seed:
     items, from 0 to 1; by default the model's own. Stops after more than `patience` epochs without a gain (10).
     `schedule` (constant, linear, cosine), `planned`, by default `epochs`, and `warmup_epochs` (0): how both rates move, as in
     `rate_factor`. Where the preset of the model says otherwise (`TRAINING`), its values hold and not those in brackets.
-    `out`: a new folder to keep the run in; `resume` continues the run there up to `epochs` in all, and gives
-    what an uninterrupted one of as many would have given; say the number again. `progress`: show a bar. `precision` (highest,
-    high, medium) and `compile` are those of `torch_switches`; results then agree to rounding only. `on_epoch` gets the record of each epoch
-    once it is kept. `tuned`: what the config shall say of the search behind the settings. Processes that torch.distributed has joined share each batch.
+    `out`: a new folder to keep the run in; `resume` continues the run there up to `epochs` in all, and gives what an uninterrupted one
+    of as many would have given; say the number again. `progress`: show a bar. `precision` (highest, high, medium) and `compile` are
+    those of `torch_switches`; results then agree to rounding only. `on_epoch` gets the record of each epoch once it is kept. `tuned`:
+    what the config shall say of the search behind the settings. Processes that torch.distributed has joined share each batch.
 
     A record has `epoch` (from 1), the mean of each term of the losses by name, `valid` (the nine metrics by name),
     `seconds` and, of these, `seconds_training`. Raises `InputError` for bad arguments, data that cannot be trained
