@@ -10,6 +10,8 @@ __all__ = ['EXPLORATORY', 'LEAST', 'SAME', 'VERDICT_HEAD', 'FLOOR', 'PLAIN', 'CO
            'judge_section', 'judge_faster', 'found_of', 'judge_claims', 'hours_left']
 
 # %% ../nbs/4_the_evidence/49_claims_and_verdicts.ipynb #e49imp
+import os
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise, product
 from pathlib import Path
@@ -119,7 +121,8 @@ def judge(contrasts, equal=(), significant=(), draws=10_000):
     """
     run = {said: made for said, made in contrasts.items() if made is not None}
     old = {said for said, made in run.items() if isinstance(made[0], Effect)}
-    both = {said: made if said in old else tuple(effect(table, draws) for table in made) for said, made in run.items()}
+    def effects(said): return run[said] if said in old else tuple(effect(table, draws) for table in run[said])
+    with ThreadPoolExecutor(os.cpu_count()) as pool: both = dict(zip(run, pool.map(effects, run)))    # NumPy draws without Python's lock
     corrected = dict(zip(both, holm([of.p for of, _ in both.values()])))
     level = {said: 0.05 / (len(both) - k) for k, said in enumerate(sorted(both, key=lambda said: both[said][0].p))}    # Holm's rule
     def one(said):
