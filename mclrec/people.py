@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['LAST', 'NINE', 'PARTS', 'pack', 'unpack', 'record_bytes', 'write_record', 'gains', 'ranks', 'above', 'check_record',
-           'read_record', 'read_folder', 'differences', 'redrawn', 'Effect', 'effect', 'compare', 'verdict',
-           'seeds_needed']
+           'read_record', 'read_folder', 'check_paired', 'differences', 'redrawn', 'Effect', 'effect', 'compare',
+           'verdict', 'seeds_needed']
 
 # %% ../nbs/6_how_this_book_works/79_ranks_of_people.ipynb #d79imp
 import base64
@@ -115,6 +115,11 @@ def read_folder(folder):
     return {path.stem: read_record(path) for path in sorted(Path(folder).glob("*.json"))}
 
 # %% ../nbs/6_how_this_book_works/79_ranks_of_people.ipynb #d79boot
+def check_paired(*arms):
+    "Raises `InputError` if the runs {seed: record} of these arms are of different data; what names no data is taken as it is."
+    if len({record["data"].get("fingerprint") for runs in arms for record in runs.values()} - {None}) > 1:
+        raise InputError("the runs are of different data, so their people cannot be paired; compare runs on one data set.")
+
 def differences(a, b, metric="NDCG@10", seen="in", split="test", who=None):
     """What the runs `a` gain more than the runs `b`, {seed: record} each: (people, seeds they share).
 
@@ -122,8 +127,7 @@ def differences(a, b, metric="NDCG@10", seen="in", split="test", who=None):
     """
     seeds = sorted(a.keys() & b.keys())
     if not seeds: raise InputError("the two share no seed, so there is nothing to compare; run both with the same seeds.")
-    if len({record["data"]["fingerprint"] for runs in (a, b) for record in (runs[seed] for seed in seeds)}) > 1:
-        raise InputError("the runs are of different data, so their people cannot be paired; compare runs on one data set.")
+    check_paired(*({seed: runs[seed] for seed in seeds} for runs in (a, b)))
     table = np.stack([gains(ranks(a[s], split, seen), metric) - gains(ranks(b[s], split, seen), metric) for s in seeds], 1)
     return table if who is None else table[who]
 

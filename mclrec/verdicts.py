@@ -24,7 +24,7 @@ from .arms import EXPERIMENTS, FIELD, FOUR, GROUPS, SEEDS, WEIGHTS, X1, run_of, 
 from .checks import InputError
 from .evidence import interval, read_experiment
 from .experiments import find_results, holm, read_results
-from .people import Effect, effect, gains, ranks, read_folder, seeds_needed, verdict
+from .people import Effect, check_paired, effect, gains, ranks, read_folder, seeds_needed, verdict
 from .registry import model_class
 from .runs import read_json
 
@@ -71,8 +71,7 @@ def contrast(a, b, metric="NDCG@10", splits=("test", "test"), seen="in"):
     """
     a, b = in_common(*(_judged_on(runs, split) for runs, split in zip((a, b), splits)))
     if not a: return None
-    if len({record["data"].get("fingerprint") for runs in (a, b) for record in runs.values()} - {None}) > 1:
-        raise InputError("the runs are of different data, so their people cannot be paired; compare runs on one data set.")
+    check_paired(a, b)
     return tuple(gained(a, m, splits[0], seen) - gained(b, m, splits[1], seen) for m in (metric, "HR@10"))
 
 # %% ../nbs/4_the_evidence/49_claims_and_verdicts.ipynb #e49seeds
