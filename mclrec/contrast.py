@@ -9,6 +9,8 @@ __all__ = ['similarities', 'partners', 'plain_info_nce', 'info_nce', 'eq8', 'one
 import torch
 import torch.nn.functional as F
 
+from .engine import by_hand
+
 # %% ../nbs/2_the_method/07_contrast.ipynb #4e7296a5
 def similarities(x1, x2, tau=1.0):
     """Inner products of all 2B views over `tau`: (B, d), (B, d) → (2B, 2B).
@@ -38,6 +40,7 @@ class _InfoNCE(torch.autograd.Function):
         return loss
 
     @staticmethod
+    @by_hand
     def backward(ctx, d_loss):
         x, P, at = ctx.saved_tensors
         G = P.scatter_add(1, at, -torch.ones_like(at, dtype=P.dtype))

@@ -10,9 +10,12 @@ from hypothesis import strategies as st
 from mclrec.augmenters import Augmenter, cl2, finds_partner
 from mclrec.contrast import eq8, info_nce, plain_info_nce
 from mclrec.data import InputError, from_rows
-from mclrec.encoder import gather
+from mclrec.encoder import Encoder, gather, padded
+from mclrec.engine import three_pairs
 from mclrec.meta import ELSEWHERE, LAMBDA_BETA, MCLRec, contrastive_terms, iteration, parameters_by_part
+from mclrec.ranking import cross_entropy, plain_cross_entropy
 from mclrec.regularizer import regularizer, regularizer_per_anchor
+from mclrec.sampled import next_item_loss
 from mclrec.training import Trainer
 
 few = settings(max_examples=40)
@@ -55,6 +58,24 @@ def test_info_nce_is_the_loop(B, seed, tau):
     same(info_nce(x1, x2, tau), expected, [x1, x2])
     same(plain_info_nce(x1, x2, tau), expected, [x1, x2])
     same(eq8(x1, x2, tau), 2 * expected, [x1, x2])
+
+
+def test_what_carries_its_own_gradient_is_differentiated_once_and_says_so():
+    h, W, four = *vectors(2, 6, 0), vectors(4, 6, 1)
+    g, encoder = torch.arange(6), Encoder(6, **SMALL).double()
+    batch, row = gather(torch.tensor([1, 2, 3]), torch.tensor([0]), torch.tensor([3])), encoder.blocks[0].QKV.weight
+    drawn = torch.Generator().manual_seed(0)
+    fused = {"info_nce": (info_nce(h, W), h), "cross_entropy": (cross_entropy(h, W, g), h), "three_pairs": (three_pairs(*four)[0], four[0]),
+             "next_item_loss": (next_item_loss(h, W, g, 3, drawn), h), "ragged": (encoder(batch).square().sum(), row)}
+    plain = {"plain_info_nce": (plain_info_nce(h, W), h), "plain_cross_entropy": (plain_cross_entropy(h, W, g), h),
+             "padded": (padded(encoder, batch).square().sum(), row)}
+    for name, (loss, of) in (fused | plain).items():
+        if name in plain:
+            first, = torch.autograd.grad(loss, of, create_graph=True)
+            assert torch.autograd.grad(first.square().sum(), of)[0].abs().sum() > 0, name
+        else:
+            torch.autograd.grad(loss, of, retain_graph=True)
+            with pytest.raises(RuntimeError, match="written by hand"): torch.autograd.grad(loss, of, create_graph=True)
 
 
 def test_info_nce_known_answers():

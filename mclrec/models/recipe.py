@@ -13,7 +13,7 @@ from torch import nn
 
 from ..checks import Range
 from ..data import learnable
-from ..engine import keep_mask, starts, within
+from ..engine import by_hand, keep_mask, starts, within
 from ..model import EncoderRecommender
 from ..sampled import next_item_loss
 
@@ -56,6 +56,7 @@ class NeighbourSum(torch.autograd.Function):
         return F.embedding_bag(whom, M, mode="sum", per_sample_weights=share)
 
     @staticmethod
+    @by_hand
     def backward(ctx, d):
         share, order, whose, first = ctx.saved_tensors
         d_M = F.embedding_bag(whose, d.contiguous(), first, mode="sum", per_sample_weights=share.flatten()[order])
