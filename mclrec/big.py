@@ -156,7 +156,7 @@ def prepare(source, out, user: str | None = None, item: str | None = None, time:
     """Turn the log `source`, a parquet file or a folder of them, into the folder `out`, from which `load` maps the two arrays.
 
     The result is that of `load(source, user, item, time, core)`, but no more than some million rows are in memory at a time; the
-    ids are, each once. `out` must not be there yet; beside it the disk needs about 20 bytes a row for the time being. Returns what
+    ids are, each once. `out` must not be there yet; beside it the disk needs up to 32 bytes a row for the time being. Returns what
     `load(out, core=core)` gives. Raises `InputError` for what `load` would refuse, and for times that are text.
     """
     if source == "": raise InputError("the source is an empty text; give a parquet file or a folder of them.")

@@ -33,7 +33,7 @@ def card(config: dict, data=None, tested: dict | None = None) -> str:
     fit, about = config.get("fit", {}), config.get("data")
     trained = f"{_code(about['name'])}, fingerprint `{about['fingerprint']}`" if about else "not said: it was saved from memory"
     if data is not None: trained += f": {data.n_users} users, {data.n_items} items, {len(data.items)} actions, after the core"
-    held = (about or {}).get("protocol", "leave-one-out")
+    held = (about or config).get("protocol", "leave-one-out")
     protocol = PROTOCOL if held == "leave-one-out" else f"Leave-one-out was not used but {shown(held)}. {RANKING}"
     if "start" in config: trained += f". It went on from a trained model of {config['start']['items']} items"
     settings = {"preset": config["preset"], "seed": config["seed"], **config["settings"], **fit}

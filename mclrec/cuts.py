@@ -11,7 +11,7 @@ import logging
 import numpy as np
 
 from .checks import InputError, Range, check_number
-from .data import Interactions, first_appearance, k_core
+from .data import Interactions, check_rows, first_appearance, k_core
 
 # %% ../nbs/5_in_practice/98_a_cut_in_time.ipynb #98mom000
 def moments(times, share, name="data"):
@@ -41,6 +41,7 @@ def cut_in_time(users, items, times, share: float = 0.1, core: int = 5, name: st
     if times is None:
         raise InputError(f"{name}: has no times, so it cannot be cut in time; name their column with time= (--columns time=…), "
                          "or leave the cut out.")
+    check_rows(users, items, times, name)
     times = np.asarray(times)
     valid, test = moments(times, share, name)
     (u, user_ids), (i, item_ids), past = first_appearance(users), first_appearance(items), times < valid
@@ -71,4 +72,4 @@ def _renumbered(codes, kept):
 
 def _say(name, valid, test, later, unknown):
     logging.getLogger("mclrec").info("%s: cut in time; validation begins at %s, the test at %s; of %d actions from then on %d are of "
-                                     "users or items unknown before, and are left out", name, date_of(valid), date_of(test), later, unknown)
+                                     "users or items that the training part does not keep, and are left out", name, date_of(valid), date_of(test), later, unknown)

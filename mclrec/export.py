@@ -7,6 +7,7 @@ __all__ = ['check_onnx', 'to_onnx', 'best', 'OnnxFile', 'Exported']
 
 # %% ../nbs/5_in_practice/91_onnx.ipynb #91imp000
 import json
+import logging
 
 import numpy as np
 
@@ -72,7 +73,6 @@ from contextlib import contextmanager
 @contextmanager
 def _quiet():
     "What PyTorch's exporter says of packages that are not there, and of its own old parts, is not for the reader."
-    import logging
     import warnings
     talkers = [logging.getLogger(name) for name in ("torch.onnx", "onnx_ir", "onnxscript")]
     levels = [talker.level for talker in talkers]
@@ -137,10 +137,14 @@ class OnnxFile:
         return self.session.run([output], {"items": table}, self.only)[0]
 
     def known(self, history):
-        "The numbers of the items of a history that the model knows; `InputError` if it knows none."
+        "The numbers of the items of a history that the model knows; others are counted aloud. `InputError` if it knows none."
+        if isinstance(history, (set, frozenset)): raise InputError(f"a history is in order, and {short(history)} has none; write […, …].")
         try: numbers = [self.numbers.get(i) or self.numbers.get(str(i)) for i in id_list("a history", history, "[…, …]")]
         except TypeError: raise InputError(f"a history is a list of item ids, not of lists: {short(history)}.") from None
         if not any(numbers): raise InputError(f"no item of the history {short(history)} is known to the model; use ids it was trained on.")
+        if not all(numbers):
+            logging.getLogger("mclrec").warning("%d of %d items in a history are unknown to the model and were dropped.",
+                                                numbers.count(None), len(numbers))
         return [k for k in numbers if k]
 
 # %% ../nbs/5_in_practice/91_onnx.ipynb #91read04
@@ -165,7 +169,10 @@ class Exported(OnnxFile):
 
     def similar(self, item, k: int = 10):
         "As `mclrec.similar`: the k items most like an item, a list of (item id, cosine)."
-        k, number = check_number("k", k, int, Range(1)), self.known([item])[0]
+        k = check_number("k", k, int, Range(1))
+        try: number = self.numbers[item] if item in self.numbers else self.numbers[str(item)]
+        except (KeyError, TypeError):
+            raise InputError(f"the item {short(item)} is unknown to the model; use an id of the data it was trained on.") from None
         lengths = np.maximum(np.linalg.norm(self.matrix, axis=1), np.finfo(np.float32).tiny)
         cosines = self.matrix @ self.matrix[number - 1] / lengths / lengths[number - 1]
         cosines[number - 1] = -np.inf

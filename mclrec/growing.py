@@ -22,7 +22,7 @@ def _item_tables(model):
 
 def _places(before, now):
     "Where the ids that both lists have stand in each of them: two tensors of places from 0."
-    number = {id: k for k, id in enumerate(before)} | {str(id): k for k, id in enumerate(before)}
+    number = {str(id): k for k, id in enumerate(before)} | {id: k for k, id in enumerate(before)}
     pairs = [(number[key], k) for k, id in enumerate(now) if (key := id if id in number else str(id)) in number]
     return torch.tensor(pairs, dtype=torch.int64).reshape(-1, 2).T
 

@@ -179,10 +179,14 @@ def verdict(effect, p=None, claimed=1, hits=None):
 def seeds_needed(table, level=0.05):
     """How many seeds, more than there are, would tell the mean of a table (people, seeds) from 0 at this `level`, if it stays what it is.
 
-    Infinity if no number of them would, for seeds leave the part of the people; None for a single seed, of which nothing is known.
+    Infinity if no number of them would, for seeds leave the part of the people; None for a single seed, or a single person, of which
+    nothing is known. What is neither the person's nor the seed's goes with the seeds; the two-level bootstrap counts it three times.
     """
     people, seeds = table.shape
-    if seeds < 2: return None
-    of_seeds, of_people = table.mean(0).var(ddof=1), table.mean(1).var(ddof=1) / people
+    if min(people, seeds) < 2: return None
+    rest = table - table.mean(0) - table.mean(1, keepdims=True) + table.mean()
+    each = (rest**2).sum() / ((people - 1) * (seeds - 1))
+    of_seeds = table.mean(0).var(ddof=1) + 2 * each / people
+    of_people = max(0.0, table.mean(1).var(ddof=1) - each / seeds) / people
     room = (table.mean() / NormalDist().inv_cdf(1 - level / 2))**2 - of_people
     return max(seeds + 1, math.ceil(of_seeds / room)) if room > 0 else math.inf

@@ -62,7 +62,7 @@ QUESTIONS |= {
     "sampled": Question(
         "Sharp puts the truth first for one person in seven and knows nothing else; vague has it somewhere in the best third for "
         "everybody. Who has the better HR@10 among a hundred drawn items?", "vague",
-        {"sharp": "Among all items, yes. Among a hundred drawn ones, a place in the best third is enough to be near the top.",
+        {"sharp": "Among all items, yes. Among a hundred drawn ones, a place in the best third is among the first ten three times in ten.",
          "vague": "And over all items it loses. A sampled metric answers another question.",
          "both the same": "Drawing items is no small error around the true number: it asks another question."},
         "04_ranking.ipynb, Why all items")}

@@ -159,6 +159,9 @@ def _continue(folder, config, trainer, best):
     if best.value > -math.inf:
         best.weights, noted = read_tensors(weights)
         check_run(noted, config, weights)
+        newer = noted.get("epoch", "").isdigit() and int(noted["epoch"]) > trainer.epoch       # killed between weights and state
+        if notes.get("weights") and noted.get("sha256") != notes["weights"] and not newer:
+            raise InputError(f"{weights}: holds other weights than this run had kept; restore it or train again.")
         set_weights(trainer.model, best.weights, weights)         # whether they fit; then the last epoch's again
         set_weights(trainer.model, {name[6:]: t for name, t in tensors.items() if name.startswith("model/")}, state)
         trainer.kept = noted.get("sha256", "")

@@ -29,8 +29,8 @@ from .arms import EXPERIMENTS, GROUPS, Run, runs_of
 from .checks import InputError, check_number, check_seed
 from .data import held_out
 from .experiments import find_results, text_table
-from .files import path_of
-from .loading import load
+from .files import CannotWrite, path_of
+from .loading import NAMES, load
 from .model import logger, ranks
 from .people import pack, read_folder, read_record, write_record
 from .ranking import metrics
@@ -122,6 +122,7 @@ def _trained(run, data, work, show):
     if (work / "config.json").exists():
         model = _model(run, data)
         try: return model, fit(model, data, resume=True, **how)
+        except CannotWrite: raise
         except InputError: pass                                    # a folder that cannot be gone on with, or a fault that comes again
     shutil.rmtree(work, ignore_errors=True)
     model = _model(run, data)
@@ -179,7 +180,7 @@ def run_one(run, source, folder, show=False, threads=None):
         level, state = logger.level, "made"
         logger.setLevel("WARNING")
         try: record = make_record(run, _data(str(source), run.asked.get("group")), work, show)
-        except OSError: raise
+        except (OSError, CannotWrite, MemoryError): raise
         except Exception as e:
             what = str(e) if isinstance(e, InputError) else f"{type(e).__name__}: {e}"
             what, state = sentence(what.replace(str(work), "its folder")), "failed"
@@ -251,7 +252,7 @@ def place(out=None):
 def _asked(name, data, seeds, out):
     "The runs that are asked for, by row, where their data is, the folder, and the records that are there, by name."
     seeds = None if seeds is None else [check_seed(seed) for seed in seeds]
-    source = str(Path(data).resolve()) if Path(data).is_file() else data
+    source = str(Path(data).resolve()) if data not in NAMES and Path(data).exists() else data
     whole, folder = _data(source, None), place(out)
     kept = read_folder(folder / whole.name)
     for record in kept.values():

@@ -91,7 +91,7 @@ def versions() -> dict:
 
 # %% ../nbs/5_in_practice/52_runs.ipynb #15304dcb
 CONFIG = {"model": TEXT, "n_items": whole(1, 2**31 - 3), "preset": TEXT, "seed": whole(0, 2**63 - 1), "settings": OBJECT,
-          "start?": OBJECT, "fit?": OBJECT, "data?": OBJECT, "versions?": OBJECT, "tuned?": OBJECT, "checksums?": OBJECT}
+          "protocol?": TEXT, "start?": OBJECT, "fit?": OBJECT, "data?": OBJECT, "versions?": OBJECT, "tuned?": OBJECT, "checksums?": OBJECT}
 _POSITIVE = (lambda x: isinstance(x, (int, float)) and not isinstance(x, bool) and 0 < x < math.inf), "a number above 0"
 _NOT_NEGATIVE = (lambda x: x == 0 or _POSITIVE[0](x)), "a number, 0 or more"
 _SHA256 = (lambda x: isinstance(x, str) and re.fullmatch("[0-9a-f]{64}", x)), "a sha256"
@@ -141,8 +141,9 @@ def _ours(folder):
     "Whether there is nothing in the folder but a model that `save` has written: what another program has made is not replaced."
     if not folder.is_dir(): return False
     there = {file.name for file in folder.iterdir()}
-    try: return not there or there <= SAVED and "checksums" in read_json(folder / "config.json")
+    try: config = read_json(folder / "config.json") if there else {}
     except InputError: return False
+    return not there or there <= SAVED and "checksums" in config and "fit" not in config         # with it, a training has just begun
 
 def save(model: Recommender, folder):
     """Save a model that has been trained or loaded, so that `load_run(folder)` recommends as it does.
@@ -173,7 +174,8 @@ def save(model: Recommender, folder):
 def _write_saved(model, folder):
     "The files of a saved model, the config last."
     ids, weights = vocabulary_bytes(model), model.state_dict()
-    config = sealed({**model_config(model), "versions": versions()},
+    judged = {"protocol": model.protocol} if model.protocol else {}
+    config = sealed({**model_config(model), **judged, "versions": versions()},
                     **{"vocabulary.json": digest(ids), "model.safetensors": tensors_digest(weights)})
     write_atomically(folder / "vocabulary.json", ids)
     write_tensors(folder / "model.safetensors", weights, {"run": config["checksums"]["config"]})
@@ -268,7 +270,7 @@ def load_run(folder) -> Recommender:
     check_run(notes, config, weights)
     _check_epoch(folder, config, notes)
     model.vocabulary, model.user_vocabulary = ids["items"], ids.get("users")
-    if "data" in config: model.protocol = config["data"].get("protocol", "leave-one-out")
+    model.protocol = config["data"].get("protocol", "leave-one-out") if "data" in config else config.get("protocol")
     set_weights(model, tensors, weights)
     return model.eval()
 

@@ -33,11 +33,11 @@ def torch_switches(model, precision="highest", compile=False):
 
     With `compile` the blocks of the model's encoder, if it has one, are compiled.
     """
-    before = torch.get_float32_matmul_precision() if precision != "highest" else None
+    before = torch.get_float32_matmul_precision()
     encoder = getattr(model, "encoder", None) if compile else None
-    if before: torch.set_float32_matmul_precision(precision)
+    if before != precision: torch.set_float32_matmul_precision(precision)
     if hasattr(encoder, "after_attention"): encoder.after_attention = compiled(encoder.after_attention)
     try: yield
     finally:
-        if before: torch.set_float32_matmul_precision(before)
+        if before != precision: torch.set_float32_matmul_precision(before)
         if hasattr(encoder, "after_attention"): del encoder.after_attention

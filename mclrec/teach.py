@@ -12,7 +12,7 @@ import os
 import traceback
 from functools import wraps
 from html import escape
-from inspect import isfunction
+from inspect import isclass, isfunction
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,7 +42,7 @@ def checker(judge):
     @wraps(judge)
     def check(answer):
         try: wrong = judge(_asked(answer))
-        except NotImplementedError: return Verdict(False, NOT_YET)
+        except NotImplementedError as e: return Verdict(False, _not_written(answer, e))
         except _Nothing: return Verdict(False, NOTHING)
         except Exception as e: return Verdict(False, _stopped(answer, e))
         return Verdict(not wrong, wrong or judge.__doc__)
@@ -59,13 +59,26 @@ def _asked(answer):
         return got
     return asked
 
+def _methods(answer):
+    "The code of a class's own functions."
+    return {f.__code__ for f in vars(answer).values() if isfunction(f)} if isclass(answer) else set()
+
+def _not_written(answer, error):
+    "Which part is not written yet: what a class leaves out, the class it is made from raises in its place."
+    last, methods = [frame for frame, _ in traceback.walk_tb(error.__traceback__)][-1].f_code, _methods(answer)
+    if not methods or last in methods: return NOT_YET
+    return f"Your class has no {last.co_name} of its own yet: write it, and run the cell again."
+
 def _stopped(answer, error):
     "Where an answer stopped; or that it gave something of the wrong kind, if it did not stop itself."
-    frames = traceback.extract_tb(error.__traceback__)
-    entered = [k for k, frame in enumerate(frames) if frame.name == "asked" and frame.filename == _asked.__code__.co_filename]
-    file = answer.__code__.co_filename if isfunction(answer) else None
-    own = [frame.line for frame in frames[entered[-1] + 1:] if frame.filename == file and frame.line] if entered else []
-    if own: return f"Your code stopped at {short(own[-1])}: {type(error).__name__}, {reason(error)}."
+    frames, methods = traceback.extract_tb(error.__traceback__), _methods(answer)
+    if methods: own = [of for of, (frame, _) in zip(frames, traceback.walk_tb(error.__traceback__)) if frame.f_code in methods]
+    else:
+        entered = [k for k, of in enumerate(frames) if of.name == "asked" and of.filename == _asked.__code__.co_filename]
+        file = answer.__code__.co_filename if isfunction(answer) else None
+        own = [of for of in frames[entered[-1] + 1:] if of.filename == file] if entered else []
+    lines = [of.line for of in own if of.line]
+    if lines: return f"Your code stopped at {short(lines[-1])}: {type(error).__name__}, {reason(error)}."
     return f"What your answer gives cannot be used ({type(error).__name__}, {reason(error)}): is it of the kind that the text asks for?"
 
 # %% ../nbs/6_how_this_book_works/80_exercises_and_guesses.ipynb #80ex0014

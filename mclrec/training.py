@@ -175,8 +175,12 @@ class BestEpoch:
         self.waited = 0 if better else self.waited + 1
         if better:
             self.value = value
-            self.weights = {name: t.detach().clone() for name, t in model.state_dict().items()}
+            self.keep(model)
         return better
+
+    def keep(self, model):
+        "Keep the weights; of a warm-up, where nothing is judged, those of the last epoch."
+        self.weights = {name: t.detach().clone() for name, t in model.state_dict().items()}
 
     def restore(self, model):
         "Give the model the best weights seen."
@@ -244,7 +248,8 @@ def _train(trainer, data, epochs, patience, best, records, folder, progress, on_
             with _progress_bar(trainer, epochs, best, progress and first) as bar:
                 records.append(one_epoch(trainer, data, bar, forecast.after_batch))
             if trainer.epoch < epochs: forecast.say(records[-1]["seconds"])
-            better = trainer.epoch <= model.warm_up or best.update(records[-1], model)
+            better = (warm := trainer.epoch <= model.warm_up) or best.update(records[-1], model)
+            if warm: best.keep(model)
             if folder and first: close_epoch(folder, records, trainer, best, better)
             if on_epoch and first: on_epoch(records[-1])
     except NotFinite as e:

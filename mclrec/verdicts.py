@@ -203,8 +203,11 @@ def loses_less(a, b, split="noise 0.15"):
 def between(one, other):
     "The difference of two groups' means from the two groups' contrasts or gains, pairs of tables each; None if one is missing."
     if one is None or other is None: return None
-    people = len(one[0]) + len(other[0])
-    return tuple(np.concatenate([x * people / len(x), -y * people / len(y)]) for x, y in zip(one, other))
+    def apart(x, y):
+        "A table whose mean is the difference, each person's part counted from the mean of their own group."
+        people, difference = len(x) + len(y), x.mean(0) - y.mean(0)
+        return np.concatenate([(x - x.mean(0)) * people / len(x), (y.mean(0) - y) * people / len(y)]) + difference
+    return tuple(apart(x, y) for x, y in zip(one, other))
 
 def _both_gains(runs): return (gained(runs), gained(runs, "HR@10")) if runs else None
 

@@ -16,7 +16,7 @@ from mclrec.models.caser import full_windows
 from mclrec.models.fmc import FMC
 from mclrec.registry import model_class
 from mclrec.resume import read_config
-from mclrec.runs import fingerprint, load_run
+from mclrec.runs import fingerprint, load_run, save
 from mclrec.sharing import whole
 from mclrec.sweep import only
 from mclrec.training import fit
@@ -117,7 +117,8 @@ def test_moments_and_dates():
 
 
 @pytest.mark.parametrize("change, says", [
-    ({"times": None}, "has no times"), ({"share": 0}, "cut=0"), ({"share": .5}, "cut=0.5"), ({"share": "x"}, "cut="), ({"core": 99}, "99-core")])
+    ({"times": None}, "has no times"), ({"share": 0}, "cut=0"), ({"share": .5}, "cut=0.5"), ({"share": "x"}, "cut="), ({"core": 99}, "99-core"),
+    ({"users": [], "items": [], "times": []}, "no interactions in it"), ({"users": [1]}, "must be of one length")])
 def test_what_cannot_be_cut_says_so(change, says):
     with pytest.raises(InputError, match=says): cut_in_time(**{**dict(zip(("users", "items", "times"), log(7))), "share": .1, **change})
 
@@ -138,6 +139,10 @@ def test_a_run_says_how_it_was_judged(table, tmp_path, caplog):
     assert set(evaluate(model, data)) and "judged by" not in caplog.text
     evaluate(model, load(table, core=0))
     assert f"trained for {data.protocol} and is judged by leave-one-out" in caplog.text
+    save(model, tmp_path / "saved")
+    assert load_run(tmp_path / "saved").protocol == data.protocol and data.protocol in (tmp_path / "saved" / "card.md").read_text()
+    save(load_run(tmp_path / "saved"), tmp_path / "saved")
+    assert load_run(tmp_path / "saved").protocol == data.protocol
     with pytest.raises(InputError, match="was run with another"):
         fit(FMC(load(table, core=0).n_items), load(table, core=0), epochs=2, out=tmp_path / "run", resume=True, progress=False)
 

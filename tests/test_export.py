@@ -67,6 +67,14 @@ def test_alike_is_the_same(both):
         assert np.allclose([c for _, c in ours], [c for _, c in theirs], atol=1e-5) and len(ours) == 22
 
 
+def test_unknown_items_are_dropped_and_counted_as_by_the_model(both, caplog):
+    model, exported, _ = both
+    with caplog.at_level("WARNING", "mclrec"):
+        ours, theirs = (asked([[10, "nobody's", 20]], k=5) for asked in (lambda h, k: mclrec.recommend(model, histories=h, k=k), exported.recommend))
+    assert [i for i, _ in ours[0]] == [i for i, _ in theirs[0]]
+    assert [r.getMessage() for r in caplog.records] == 2 * ["1 of 3 items in a history are unknown to the model and were dropped."]
+
+
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_a_model_is_exported_or_says_why_not(name, tmp_path):
     kind = model_class(name)
@@ -93,7 +101,8 @@ def test_what_cannot_be_answered_is_said(both, tmp_path):
                         (lambda: to_onnx(mclrec.SASRec(5), tmp_path / "m.onnx"), "knows no items"), (lambda: Exported(tmp_path / "nothing.onnx"), "no such file"),
                         (lambda: Exported(tmp_path / "broken.onnx"), "no model that mclrec"), (lambda: Exported(tmp_path / "none.onnx"), "no model that mclrec"),
                         (lambda: exported.recommend([["x"]]), "no item of"), (lambda: exported.recommend([[]]), "no item of"), (lambda: exported.recommend([[[1]]]), "not of lists|no item"),
-                        (lambda: exported.recommend([[10]], k=0), "k=0"), (lambda: exported.similar("x"), "no item of")]:
+                        (lambda: exported.recommend([[10]], k=0), "k=0"), (lambda: exported.similar("x"), "the item 'x' is unknown"), (lambda: exported.similar([1]), "is unknown"),
+                        (lambda: exported.recommend([{10, 20}]), "in order")]:
         with pytest.raises(InputError, match=said):
             wrong()
 

@@ -7,7 +7,7 @@ import torch
 
 from mclrec.checks import InputError
 from mclrec.data import from_rows
-from mclrec.growing import grown
+from mclrec.growing import _places, grown
 from mclrec.model import Popularity, recommend
 from mclrec.models.sasrec import SASRec
 from mclrec.registry import MODELS, model_class
@@ -21,6 +21,11 @@ def log(people, things, seed=1, shuffled=False):
     rows = [(f"u{u}", f"i{i}") for u in range(people) for i in random.permutation(things)[:6]]
     if shuffled: rows = [rows[k] for k in sorted(range(len(rows)), key=lambda k: (-int(rows[k][0][1:]), k))]
     return from_rows(*zip(*rows), core=0, name="grown" if shuffled else "before")
+
+
+def test_a_number_and_its_text_are_two_ids():
+    old, now = _places(["1", 1, 2], ["2", 1, "1", "3"])
+    assert old.tolist() == [2, 1, 0] and now.tolist() == [0, 1, 2]
 
 
 BEFORE, AFTER = log(12, 9), log(15, 13, seed=2, shuffled=True)

@@ -174,6 +174,20 @@ def test_seeds_that_would_decide():
     assert seeds_needed(seeds + 1) == 4 and seeds_needed(seeds[:, :1]) is None          # more than there are; one seed says nothing of others
     people = np.random.default_rng(1).choice([-1.0, 1.0], (50, 1)) + seeds[:50]
     assert seeds_needed(people) == math.inf                                            # too few people, whatever the seeds
+    assert seeds_needed(people[:1]) is None                                            # one person says nothing of others
+
+
+def test_what_is_neither_of_a_person_nor_of_a_seed_goes_away_with_seeds():
+    "As many as are needed have an interval at 0's edge by the two-level bootstrap, drawn afresh; and the part is the one of analysis of variance."
+    random = np.random.default_rng(3)
+    few = random.normal(.01, .2, (500, 3))
+    few += .01 - few.mean()
+    needed = seeds_needed(few)
+    assert 3 < needed < math.inf
+    more = random.normal(.01, .2, (500, needed))
+    more += .01 - more.mean()
+    of = effect(more, 4000)
+    assert abs(of.low) < .004                                                          # the variances of the few are known to a tenth or so
 
 
 def test_declared_experiments_are_those_the_protocol_names():

@@ -281,3 +281,14 @@ def test_loss_of_caser():
 def test_bad_settings_are_one_sentence(name, settings):
     with pytest.raises(InputError, match=next(iter(settings))):
         model_of(name, **settings)
+
+
+def test_items_are_drawn_by_popularity_to_any_power():
+    model = model_of("gru4rec", "authors", drawn=5, alpha=500.0)
+    model.prepare(SHOP)
+    top = model.chances.max()
+    assert model.chances.isfinite().all() and top == 1 and (model.chances == top).any()
+
+
+def test_two_ways_to_train_caser_are_not_mixed():
+    with pytest.raises(InputError, match="leave negatives out"): model_of("caser", "authors", negatives=50)

@@ -9,15 +9,17 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from mclrec import cli
 from mclrec.arms import EXPERIMENTS, FIELD, GROUPS, HOW, NOISE, OWN, SEEDS, TOY, Plan, Run, run_of, runs_of
+from mclrec.big import prepare
 from mclrec.checks import InputError, check_settings
 from mclrec.data import from_rows
 from mclrec.people import gains, ranks, read_folder, read_record
 from mclrec.registry import MODELS, model_class
-from mclrec.runner import (claimed, fulfils, in_words, list_experiment, list_experiments, noisy, of_group, place, revision, run_experiment, run_one,
+from mclrec.runner import (_asked, claimed, fulfils, in_words, list_experiment, list_experiments, noisy, of_group, place, revision, run_experiment, run_one,
                            seconds_left)
 from mclrec.toy import toy
 
@@ -183,6 +185,24 @@ def test_a_full_disk_ends_the_command(trial, tmp_path, monkeypatch):
     assert not list(tmp_path.glob("toy/*"))
 
 
+def test_a_disk_that_is_full_for_a_moment_costs_one_epoch(trial, tmp_path, monkeypatch):
+    "The epochs that are kept stay, begun or gone on with, and no record says that the run failed."
+    trial(good=dict(model="bpr", epochs=4, d=8))
+    import mclrec.files as files
+    import mclrec.training as training
+    trained, original, replace = [], training.one_epoch, os.replace
+    monkeypatch.setattr(training, "one_epoch", lambda trainer, *rest: trained.append(trainer.epoch + 1) or original(trainer, *rest))
+    def full(*names):
+        if str(names[1]).endswith("state.safetensors") and trained[-1] in wrong: raise OSError(28, "No space left on device")
+        replace(*names)
+    monkeypatch.setattr(files.os, "replace", full)
+    for wrong in ([2], [3]):
+        with pytest.raises(InputError, match="No space left"): run_experiment("trial", seeds=[1], out=tmp_path)
+    wrong = []
+    (outcome,) = run_experiment("trial", seeds=[1], out=tmp_path).values()
+    assert outcome.state == "made" and trained == [1, 2, 2, 3, 3, 4]
+
+
 def test_what_somebody_else_is_at_is_left_alone(trial, tmp_path):
     trial(**QUICK)
     (of_bpr, other) = runs_of("trial", seeds=[1]).values()
@@ -304,6 +324,15 @@ def test_the_command_runs_and_lists(trial, tmp_path, capsys):
     assert cli.main(["experiment", "--out", str(tmp_path)]) == 0 and "Which of thirteen models ranks best?" in capsys.readouterr().out
     assert cli.main(["experiment", "trial", "--list", "--seeds", "1", "2", "--out", str(tmp_path)]) == 0 and "2 runs are missing" in capsys.readouterr().out
     assert cli.main(["experiment", "table5", "--out", str(tmp_path)]) == 2 and "table5" in capsys.readouterr().err
+
+
+def test_data_of_any_kind_is_found_from_another_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert _asked("x1", "toy", [1], tmp_path)[1] == "toy"
+    rows = [(u, i, t) for t, (u, i) in enumerate((u, (3 * u + k) % 20) for u in range(20) for k in range(6))]
+    pd.DataFrame(rows, columns=["user", "item", "time"]).to_parquet("log.parquet")
+    prepare("log.parquet", "prepared", core=0)
+    for what in ("log.parquet", "prepared"): assert _asked("x1", what, [1], tmp_path)[1] == str(tmp_path / what)
 
 
 def test_records_go_to_the_clone_or_here(tmp_path, monkeypatch):

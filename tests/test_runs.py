@@ -15,6 +15,7 @@ from mclrec.meta import MCLRec
 from mclrec.model import Popularity, evaluate, recommend
 from mclrec.models.sasrec import SASRec
 from mclrec.runs import MODELS, fingerprint, load_official, load_run, model_class, read_json, read_tensors, save, write_atomically
+from mclrec.training import fit
 
 SMALL = dict(d=8, n=6, layers=1, heads=2, inner=8)
 
@@ -108,6 +109,14 @@ def test_untrained_models_and_training_runs_are_not_saved_over(tmp_path):
     says("has a zero byte", call=save, args=(model, "a\0b"))
 
 
+def test_a_training_that_has_just_begun_is_not_saved_over(tmp_path):
+    model = Popularity(SHOP.n_items)
+    fit(model, SHOP, progress=False)
+    fit(SASRec(SHOP.n_items, **SMALL), SHOP, epochs=1, out=tmp_path / "run", progress=False)
+    for name in ("state.safetensors", "metrics.jsonl", "model.safetensors", "card.md"): (tmp_path / "run" / name).unlink()
+    says("holds a training run", call=save, args=(model, tmp_path / "run"))
+
+
 def test_a_name_of_a_model():
     assert {model_class(name).name for name in MODELS} == set(MODELS)
     says("model 'bert' is unknown", ", ".join(MODELS), call=model_class, args=("bert",))
@@ -149,6 +158,7 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path):
         assert reading.read() == b"first" and (tmp_path / "new" / "note").read_bytes() == b"second"
     (tmp_path / "file").write_text("x")
     says("cannot be written", call=write_atomically, args=(tmp_path / "file" / "below", b""))
+    says("cannot be written", call=write_atomically, args=(tmp_path / ("x" * 250), b""))     # the name of what is prepared beside it is too long
 
 
 # ---- what is not a run

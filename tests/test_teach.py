@@ -6,7 +6,8 @@ import pytest
 
 from mclrec.checks import InputError
 from mclrec.questions import QUESTIONS, Question
-from mclrec.teach import NOT_YET, NOTHING, OTHERWISE, SURE, Guess, checker, choice, folded, guess, guesses, guesses_path, proven, read_guesses, right_shares
+from mclrec.teach import (NOT_YET, NOTHING, OTHERWISE, SURE, Guess, Verdict, checker, choice, folded, guess, guesses, guesses_path, proven, read_guesses,
+                          right_shares)
 
 
 @pytest.fixture(autouse=True)
@@ -164,3 +165,32 @@ def test_where_guesses_are_kept(monkeypatch, tmp_path):
     monkeypatch.delenv("MCLREC_GUESSES")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert guesses_path() == tmp_path / ".mclrec" / "guesses.json"
+
+
+def test_a_class_is_told_what_it_lacks_and_where_it_stopped():
+    class Base:
+        def prepare(self): raise NotImplementedError
+        def encode(self): raise NotImplementedError
+
+    class Written(Base):
+        def prepare(self): return [1, 2][self.place]
+        place = 0
+        def encode(self): return 1
+
+    class Stopped(Written):
+        def prepare(self): return [1, 2][7]
+
+    class Lacks(Base):
+        def prepare(self): return 1
+
+    class Stub(Base):
+        def prepare(self): raise NotImplementedError
+
+    @checker
+    def check(kind):
+        "Right."
+        if kind().prepare() + kind().encode() != 2: return OTHERWISE
+    assert check(Written) == Verdict(True, "Right.") and check(Stub) == Verdict(False, NOT_YET)
+    assert check(Lacks).says.startswith("Your class has no encode of its own yet")
+    assert "return [1, 2][7]" in check(Stopped).says and "IndexError" in check(Stopped).says
+    assert check(3).says.startswith("What your answer gives cannot be used")

@@ -14,6 +14,7 @@ from mclrec.model import Popularity, Recommender, evaluate, recommend
 from mclrec.models.sasrec import SASRec
 from mclrec.resume import restore_training, training_state
 from mclrec.runs import load_run, read_tensors
+from mclrec.switches import torch_switches
 from mclrec.training import Trainer, check_finite, fit
 
 SHOP = from_rows([u for u in range(40) for _ in range(7)], [3 * u % 20 + k for u in range(40) for k in range(7)], core=0, name="shop")
@@ -190,6 +191,35 @@ def test_more_epochs_later(whole, tmp_path):
     again = model_of()
     assert timeless(fit(again, SHOP, epochs=4, out=tmp_path / "run", resume=True, **HOW)) == lines(whole["official"][0])
     same_run(tmp_path / "run", again, whole["official"])
+
+
+def test_weights_of_another_epoch_are_not_gone_on_with(tmp_path):
+    run, weights, kept = tmp_path / "run", tmp_path / "run" / "model.safetensors", []
+    def keep(record): kept.append(weights.read_bytes())
+    fit(model_of("sasrec"), SHOP, epochs=3, out=run, on_epoch=keep, progress=False)
+    assert kept[0] != kept[-1]
+    weights.write_bytes(kept[0])
+    for what in (lambda: load_run(run), lambda: fit(model_of("sasrec"), SHOP, epochs=4, out=run, resume=True, progress=False)):
+        with pytest.raises(InputError, match="holds other weights than this run had kept"): what()
+
+
+def test_a_warm_up_that_diverges_leaves_its_last_good_epoch(monkeypatch):
+    model, kept = model_of("s3rec", pretrain=3), []
+    def spoil(record):
+        kept.append({name: t.clone() for name, t in model.state_dict().items()})
+        good = model.mip_loss
+        monkeypatch.setattr(model, "mip_loss", lambda *views: {**(terms := good(*views)), "loss": terms["loss"] * math.inf})
+    with pytest.raises(InputError, match="keeps its best weights"): fit(model, SHOP, epochs=5, on_epoch=spoil, progress=False)
+    assert len(kept) == 1 and all(torch.equal(t, kept[0][name]) for name, t in model.state_dict().items())
+
+
+def test_a_run_multiplies_as_it_says_whatever_was_set_before():
+    before = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision("medium")
+        with torch_switches(None): assert torch.get_float32_matmul_precision() == "highest"
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally: torch.set_float32_matmul_precision(before)
 
 
 def test_other_threads_are_said_when_a_run_goes_on(tmp_path, caplog):

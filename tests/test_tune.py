@@ -38,7 +38,7 @@ def test_the_space_of_a_model_is_what_it_has():
 
 
 def test_stopped_and_gone_on_with_is_as_if_nothing_had_been(tmp_path, monkeypatch):
-    "The same tries: what the sampler draws hangs on the number of the try, and a killed one is made again."
+    "The same tries: what the sampler draws hangs on how many there are before, and a killed one is made again."
     tune(make, SHOP, tmp_path / "whole", 4, **HOW)
 
     def killed(*_, **__):
@@ -50,10 +50,25 @@ def test_stopped_and_gone_on_with_is_as_if_nothing_had_been(tmp_path, monkeypatc
     assert [t.state.name for t in open_study(tmp_path / "study", {}).trials] == ["COMPLETE", "COMPLETE", "RUNNING"]
     found = tune(make, SHOP, tmp_path / "study", 4, **HOW)
     assert (found.tries, found.failed, found.open) == (4, 0, 0) and len(finished(open_study(tmp_path / "study", {}))) == 4
-    whole, study = tried(tmp_path / "whole"), tried(tmp_path / "study")
-    assert study[:2] == whole[:2] and study[3][:2] == whole[3][:2]            # number 2 was killed; number 3 is as it was
+    whole, study = ([numbered[1:] for numbered in tried(tmp_path / name)] for name in ("whole", "study"))
+    assert study[:2] + study[3:] == whole and study[2] == (whole[2][0], None)  # number 2 was killed; number 3 is that again
     again = tune(make, SHOP, tmp_path / "study", 4, **HOW)                    # nothing is left to do
     assert again == found and len(tried(tmp_path / "study")) == 5
+
+
+def test_who_makes_a_killed_try_again_takes_its_place(tmp_path):
+    study, space = open_study(tmp_path / "study", {}), space_of(make())
+    def next_one(): return module.next_try(study, tmp_path / "study", 4, 2020, space)
+    with next_one() as first:
+        with next_one() as killed: pass                                       # its lock is gone, and it was not told
+        with next_one() as again, next_one() as third:
+            assert again.params == killed.params != first.params and third.params not in (again.params, first.params)
+
+
+@pytest.mark.parametrize("place", ["file/study", "file/below/study"])
+def test_a_study_that_cannot_be_kept_is_said(place, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be written"): tune(make, SHOP, tmp_path / place, 1, **HOW)
 
 
 def test_the_value_is_the_best_epoch_on_validation_and_the_run_says_of_how_many(tmp_path, monkeypatch):

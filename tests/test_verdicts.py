@@ -11,7 +11,7 @@ from mclrec.arms import EXPERIMENTS, FIELD, SEEDS
 from mclrec.checks import InputError
 from mclrec.evidence import t_quantile
 from mclrec.experiments import find_results
-from mclrec.people import differences, pack
+from mclrec.people import differences, effect, pack
 from mclrec.verdicts import (CLAIMS, LEAST, RIVALS, _beyond, _together, best_of, best_of_field, between, contrast, earlier_contrast, gained, hours_left,
                              in_common, in_thousand, judge, judge_section, loses_less, of_field, of_seeds, recorded, verdict_rows, with_interval)
 
@@ -131,7 +131,22 @@ def test_what_noise_costs_is_a_share_of_what_was_there():
     assert np.allclose(table.mean(0), .5) and loses_less(robust, {}) is None
     assert loses_less(robust, runs(.5)) is None                                       # not judged with noise
     one, other = (gained(runs(.5, people)) for people in (300, 100))                  # groups of different sizes
-    assert np.isclose(between((one, one), (other, other))[0].mean(), one.mean() - other.mean()) and between(None, (one, one)) is None
+    table = between((one, one), (other, other))[0]
+    assert np.isclose(table.mean(), one.mean() - other.mean()) and between(None, (one, one)) is None
+
+
+def test_the_interval_between_two_groups_is_that_of_people_drawn_within_each():
+    random = np.random.default_rng(4)
+    one, other = (random.random((people, 5)) < share for people, share in ((300, .4), (100, .5)))
+    one, other = one * 1.0, other * 1.0
+    within = []
+    for _ in range(2000):
+        seeds = random.integers(0, 5, 5)
+        x, y = (of[random.integers(0, len(of), len(of))][:, seeds].mean() for of in (one, other))
+        within.append(x - y)
+    (table, _), (low, high) = between((one, one), (other, other)), np.quantile(within, (.025, .975))
+    of = effect(table, 4000)
+    assert abs((of.high - of.low) / (high - low) - 1) < .12 and abs(of.low - low) < .02       # two bootstraps of some thousand draws
 
 
 def test_sections_are_judged_together_and_what_is_missing_has_a_price():

@@ -163,13 +163,14 @@ def _bars(shown, target, seen, k):
 def ranked_list_figure(model, data, user, k=10, exclude_seen=False, split="test", most=20):
     """What `model` puts first for `user` (an id) of `data`: `split` item green, seen items grey, HR and NDCG above.
 
-    The rank is over all items. Raises `InputError` for an unknown user, one with fewer than three items, and for a
+    The rank is over all items. Raises `InputError` for an unknown user, one who is not ranked, and for a
     target or a whole history that the model does not know.
     """
     u, translated = data.user_number(user), Translated(model, data)
     examples = held_out(data, split)
     if u not in examples.users:
-        raise InputError(f"user {user!r} has fewer than three items and is not ranked; choose another.")
+        why = "fewer than three items" if data.cuts is None else f"no items on both sides of where the {split} part begins"
+        raise InputError(f"user {user!r} has {why} and is not ranked; choose another.")
     end = examples.end[np.flatnonzero(examples.users == u)[0]]
     past, target = (x[x > 0] for x in np.split(translated.number[data.offsets[u]:end + 1], [-1]))
     if not len(past) or not len(target):

@@ -66,6 +66,8 @@ class ConvolutionalNet(Recommender):
         s = self.settings
         if s["targets"] > 1 > s["drawn"]:
             raise InputError(f"drawn={s['drawn']} must be at least 1 for targets={s['targets']}.")
+        if s["drawn"] and s["negatives"]:
+            raise InputError("drawn > 0 is the authors' way to train; leave negatives out, or set drawn=0.")
         d, self.n, self.generator = s["d"], s["n"], torch.Generator().manual_seed(seed)
         self.M, self.P = nn.Embedding(n_items + 2, d), UserTable(d)
         self.across = nn.ModuleList(nn.Conv1d(d, s["across"], height) for height in range(1, self.n + 1))

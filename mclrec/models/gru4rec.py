@@ -98,8 +98,8 @@ class GRU4Rec(RecurrentNet):
     def prepare(self, data):
         super().prepare(data)
         count = np.bincount(data.items[training_part(data)[1]], minlength=self.n_items + 1)
-        self.register_buffer("chances", torch.from_numpy(count**self.settings["alpha"]
-                                                         * (count > 0)).to(self.device), persistent=False)
+        chances = (count / count.max())**self.settings["alpha"] * (count > 0)
+        self.register_buffer("chances", torch.from_numpy(chances).to(self.device), persistent=False)
 
     def stages(self): return [("encoder", self.loss)]
 
