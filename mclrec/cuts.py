@@ -72,4 +72,5 @@ def _renumbered(codes, kept):
 
 def _say(name, valid, test, later, unknown):
     logging.getLogger("mclrec").info("%s: cut in time; validation begins at %s, the test at %s; of %d actions from then on %d are of "
-                                     "users or items that the training part does not keep, and are left out", name, date_of(valid), date_of(test), later, unknown)
+                                     "users or items that the training part does not keep, and are left out",
+                                     name, date_of(valid), date_of(test), later, unknown)

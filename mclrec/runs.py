@@ -139,8 +139,7 @@ def vocabulary_bytes(model: Recommender) -> bytes:
 
 def _ours(folder):
     "Whether there is nothing in the folder but a model that `save` has written: what another program has made is not replaced."
-    if not folder.is_dir(): return False
-    there = {file.name for file in folder.iterdir()}
+    there = {file.name for file in folder.iterdir()} if folder.is_dir() else {""}
     try: config = read_json(folder / "config.json") if there else {}
     except InputError: return False
     return not there or there <= SAVED and "checksums" in config and "fit" not in config         # with it, a training has just begun

@@ -331,7 +331,7 @@ def test_data_of_any_kind_is_found_from_another_folder(tmp_path, monkeypatch):
     assert _asked("x1", "toy", [1], tmp_path)[1] == "toy"
     rows = [(u, i, t) for t, (u, i) in enumerate((u, (3 * u + k) % 20) for u in range(20) for k in range(6))]
     pd.DataFrame(rows, columns=["user", "item", "time"]).to_parquet("log.parquet")
-    prepare("log.parquet", "prepared", core=0)
+    prepare("log.parquet", "prepared")
     for what in ("log.parquet", "prepared"): assert _asked("x1", what, [1], tmp_path)[1] == str(tmp_path / what)
 
 

@@ -12,6 +12,7 @@ from mclrec.data import InputError, from_rows, prefixes
 from mclrec.meta import MCLRec
 from mclrec.model import Popularity, Recommender, evaluate, recommend
 from mclrec.models.sasrec import SASRec
+from mclrec.registry import model_class
 from mclrec.resume import restore_training, training_state
 from mclrec.runs import load_run, read_tensors
 from mclrec.switches import torch_switches
@@ -204,7 +205,7 @@ def test_weights_of_another_epoch_are_not_gone_on_with(tmp_path):
 
 
 def test_a_warm_up_that_diverges_leaves_its_last_good_epoch(monkeypatch):
-    model, kept = model_of("s3rec", pretrain=3), []
+    model, kept = model_class("s3rec")(SHOP.n_items, pretrain=3, d=8, n=6, layers=1, heads=2, inner=8), []
     def spoil(record):
         kept.append({name: t.clone() for name, t in model.state_dict().items()})
         good = model.mip_loss
