@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['MAX_SIZE', 'InputError', 'NotFinite', 'plain', 'Range', 'OneOf', 'check_settings', 'check_number', 'check_seed',
-           'check_arguments', 'check_data', 'check_model', 'id_list']
+           'check_arguments', 'check_data', 'check_model', 'id_list', 'known_item', 'known_items']
 
 # %% ../nbs/6_how_this_book_works/65_errors_and_checks.ipynb #c1637356
+import logging
 import math
 import os
 from dataclasses import dataclass
@@ -136,4 +137,29 @@ def id_list(name: str, ids, example: str) -> list:
     try: return ids.tolist() if hasattr(ids, "tolist") and getattr(ids, "ndim", 1) else list(ids)
     except (TypeError, ValueError): raise InputError(f"{name} is a list of ids, not {short(ids)}; write {example}.") from None
 
+def known_item(item, numbers: dict) -> int:
+    "The number of an item id in `numbers`, where it is also looked for as its text. Raises `InputError` if it is not there."
+    try: return numbers[item] if item in numbers else numbers[str(item)]
+    except (KeyError, TypeError):
+        raise InputError(f"the item {short(item)} is unknown to the model; use an id of the data it was trained on.") from None
+
 def _kind(value): return f"a {type(value).__name__}" if not isinstance(value, str) else f"the text {short(value)}"
+
+# %% ../nbs/6_how_this_book_works/65_errors_and_checks.ipynb #65known1
+def known_items(history, numbers: dict, example: str) -> list[int]:
+    """The numbers of a history's items in `numbers`; those that are not there are dropped, and counted aloud.
+
+    Raises `InputError` for what is no history, or has none of them; `example` says how to write one.
+    """
+    if isinstance(history, (set, frozenset)):
+        raise InputError(f"a history is in order, and {short(history)} has none; write {example}.")
+    history = id_list("a history", history, example)
+    try: known = [numbers[i] if i in numbers else numbers[str(i)] for i in history if i in numbers or str(i) in numbers]
+    except TypeError: raise InputError(f"a history is a list of item ids, not of lists: {short(history)}; write {example}.") from None
+    if not known:
+        raise InputError(f"no item of the history {short(' '.join(map(str, history[:100])))} is known to the model; "
+                         "use ids of the data it was trained on.")
+    if len(known) < len(history):
+        logging.getLogger("mclrec").warning("%d of %d items in a history are unknown to the model and were dropped.",
+                                            len(history) - len(known), len(history))
+    return known

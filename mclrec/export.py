@@ -7,11 +7,10 @@ __all__ = ['check_onnx', 'to_onnx', 'best', 'OnnxFile', 'Exported']
 
 # %% ../nbs/5_in_practice/91_onnx.ipynb #91imp000
 import json
-import logging
 
 import numpy as np
 
-from .checks import InputError, Range, check_number, id_list
+from .checks import InputError, Range, check_number, known_item, known_items
 from .files import in_place_of, path_of
 from .words import reason, short
 
@@ -73,6 +72,7 @@ from contextlib import contextmanager
 @contextmanager
 def _quiet():
     "What PyTorch's exporter says of packages that are not there, and of its own old parts, is not for the reader."
+    import logging
     import warnings
     talkers = [logging.getLogger(name) for name in ("torch.onnx", "onnx_ir", "onnxscript")]
     levels = [talker.level for talker in talkers]
@@ -136,17 +136,6 @@ class OnnxFile:
         for line, row in zip(table, rows): line[:len(row)] = row
         return self.session.run([output], {"items": table}, self.only)[0]
 
-    def known(self, history):
-        "The numbers of the items of a history that the model knows; others are counted aloud. `InputError` if it knows none."
-        if isinstance(history, (set, frozenset)): raise InputError(f"a history is in order, and {short(history)} has none; write […, …].")
-        try: numbers = [self.numbers.get(i) or self.numbers.get(str(i)) for i in id_list("a history", history, "[…, …]")]
-        except TypeError: raise InputError(f"a history is a list of item ids, not of lists: {short(history)}.") from None
-        if not any(numbers): raise InputError(f"no item of the history {short(history)} is known to the model; use ids it was trained on.")
-        if not all(numbers):
-            logging.getLogger("mclrec").warning("%d of %d items in a history are unknown to the model and were dropped.",
-                                                numbers.count(None), len(numbers))
-        return [k for k in numbers if k]
-
 # %% ../nbs/5_in_practice/91_onnx.ipynb #91read04
 class Exported(OnnxFile):
     "A model that `to_onnx` has written to a file. PyTorch is not needed."
@@ -154,13 +143,13 @@ class Exported(OnnxFile):
     def vectors(self, histories=None):
         "As `mclrec.vectors`: ids and matrix, or a row for each history."
         if histories is None: return list(self.vocabulary), self.matrix.copy()
-        rows = [self.known(history) for history in histories]
+        rows = [known_items(history, self.numbers, "[…, …]") for history in histories]
         parts = [self.ask(rows[at:at + 256], "vectors") for at in range(0, len(rows), 256)]
         return np.concatenate(parts or [self.matrix[:0]])
 
     def recommend(self, histories, k: int = 10, exclude_seen: bool = True):
         "As `mclrec.recommend`: for each history the k items that come next, a list of (item id, score)."
-        k, rows, lists = check_number("k", k, int, Range(1)), [self.known(history) for history in histories], []
+        k, rows, lists = check_number("k", k, int, Range(1)), [known_items(history, self.numbers, "[…, …]") for history in histories], []
         for at in range(0, len(rows), 256):
             for row, scores in zip(rows[at:at + 256], self.ask(rows[at:at + 256], "scores")):
                 if exclude_seen: scores[np.array(row) - 1] = -np.inf
@@ -170,9 +159,7 @@ class Exported(OnnxFile):
     def similar(self, item, k: int = 10):
         "As `mclrec.similar`: the k items most like an item, a list of (item id, cosine)."
         k = check_number("k", k, int, Range(1))
-        try: number = self.numbers[item] if item in self.numbers else self.numbers[str(item)]
-        except (KeyError, TypeError):
-            raise InputError(f"the item {short(item)} is unknown to the model; use an id of the data it was trained on.") from None
+        number = known_item(item, self.numbers)
         lengths = np.maximum(np.linalg.norm(self.matrix, axis=1), np.finfo(np.float32).tiny)
         cosines = self.matrix @ self.matrix[number - 1] / lengths / lengths[number - 1]
         cosines[number - 1] = -np.inf

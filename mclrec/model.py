@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from .checks import InputError, NotFinite, Range, check_arguments, check_data, check_model, check_number, check_settings, id_list
+from .checks import (InputError, NotFinite, Range, check_arguments, check_data, check_model, check_number, check_settings,
+                           id_list, known_items)
 from .data import held_out, learnable, prefixes
 from .encoder import Encoder, gather
 from .ids import Translated, check_known, item_numbers, numbers_of, user_numbers, vocabulary_of
@@ -225,7 +226,7 @@ def recommend(model, data=None, users: list | None = None, histories: list[list]
         users = id_list("users", users, f"users=[{short(users)}]")
         histories = [[data.item_ids[i - 1] for i in data[data.user_number(u)]] for u in users]
     numbers = item_numbers(vocabulary) if model.vocabulary is None else numbers_of(model)
-    rows = [_known(history, numbers) for history in id_list("histories", histories, "histories=[[…], …]")]
+    rows = [known_items(history, numbers, "histories=[[…]]") for history in id_list("histories", histories, "histories=[[…], …]")]
     lengths = np.array([len(r) for r in rows])
     end = np.cumsum(lengths)
     items = torch.tensor([i for r in rows for i in r], dtype=torch.int32)
@@ -235,22 +236,6 @@ def recommend(model, data=None, users: list | None = None, histories: list[list]
         for row, value, column in zip(part, *(x.tolist() for x in best)):
             lists[row] = [(vocabulary[c], v) for v, c in zip(value, column) if v > -np.inf]
     return lists
-
-# %% ../nbs/1_the_problem/05_a_model.ipynb #05known1
-def _known(history, numbers):
-    "The numbers of a history's known items."
-    if isinstance(history, (set, frozenset)):
-        raise InputError(f"a history is in order, and {short(history)} has none; write histories=[[…]].")
-    history = id_list("a history", history, "histories=[[…]]")
-    try: known = [numbers[i] if i in numbers else numbers[str(i)] for i in history if i in numbers or str(i) in numbers]
-    except TypeError: raise InputError(f"a history is a list of item ids, not of lists: {short(history)}; write histories=[[…]].") from None
-    if not known:
-        raise InputError(f"no item of the history {short(' '.join(map(str, history[:100])))} is known to the model; "
-                         "use ids of the data it was trained on.")
-    if len(known) < len(history):
-        logger.warning("%d of %d items in a history are unknown to the model and were dropped.",
-                    len(history) - len(known), len(history))
-    return known
 
 # %% ../nbs/1_the_problem/05_a_model.ipynb #05every1
 def recommend_all(model, data, k: int = 10, exclude_seen: bool = True):

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['LAST', 'NINE', 'PARTS', 'pack', 'unpack', 'record_bytes', 'write_record', 'gains', 'ranks', 'above', 'check_record',
            'read_record', 'read_folder', 'check_paired', 'differences', 'redrawn', 'Effect', 'effect', 'compare',
-           'verdict', 'seeds_needed']
+           'verdict', 'variances', 'seeds_needed']
 
 # %% ../nbs/6_how_this_book_works/79_ranks_of_people.ipynb #d79imp
 import base64
@@ -176,6 +176,13 @@ def verdict(effect, p=None, claimed=1, hits=None):
     if high < 0 or (hits is not None and -0.001 < hits.low and hits.high < 0.001): return "refuted"
     return "undecided"
 
+def variances(table):
+    "Unbiased estimates of the variance of people, of seeds and of the rest, in a table (people, seeds); the first two may fall below 0."
+    people, seeds = table.shape
+    row, column = table.mean(1, keepdims=True), table.mean(0, keepdims=True)
+    rest = ((table - row - column + table.mean())**2).sum() / ((people - 1) * (seeds - 1))
+    return row.var(ddof=1) - rest / seeds, column.var(ddof=1) - rest / people, rest
+
 def seeds_needed(table, level=0.05):
     """How many seeds, more than there are, would tell the mean of a table (people, seeds) from 0 at this `level`, if it stays what it is.
 
@@ -184,9 +191,6 @@ def seeds_needed(table, level=0.05):
     """
     people, seeds = table.shape
     if min(people, seeds) < 2: return None
-    rest = table - table.mean(0) - table.mean(1, keepdims=True) + table.mean()
-    each = (rest**2).sum() / ((people - 1) * (seeds - 1))
-    of_seeds = table.mean(0).var(ddof=1) + 2 * each / people
-    of_people = max(0.0, table.mean(1).var(ddof=1) - each / seeds) / people
-    room = (table.mean() / NormalDist().inv_cdf(1 - level / 2))**2 - of_people
-    return max(seeds + 1, math.ceil(of_seeds / room)) if room > 0 else math.inf
+    of_person, of_seed, rest = variances(table)
+    room = (table.mean() / NormalDist().inv_cdf(1 - level / 2))**2 - max(0.0, of_person) / people
+    return max(seeds + 1, math.ceil((of_seed + 3 * rest / people) / room)) if room > 0 else math.inf

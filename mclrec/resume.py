@@ -16,7 +16,7 @@ import torch
 from .checks import InputError
 from .files import cannot_write, claim, clear_up, digest, is_folder, json_bytes, parse_json, read_bytes, write_atomically
 from .model import logger
-from .runs import (check_run, read_config, read_tensors, sealed, set_weights, versions, vocabulary_bytes,
+from .runs import (check_epoch, check_run, read_config, read_tensors, sealed, set_weights, versions, vocabulary_bytes,
                          write_tensors)
 from .words import short
 
@@ -159,9 +159,7 @@ def _continue(folder, config, trainer, best):
     if best.value > -math.inf:
         best.weights, noted = read_tensors(weights)
         check_run(noted, config, weights)
-        newer = noted.get("epoch", "").isdigit() and int(noted["epoch"]) > trainer.epoch       # killed between weights and state
-        if notes.get("weights") and noted.get("sha256") != notes["weights"] and not newer:
-            raise InputError(f"{weights}: holds other weights than this run had kept; restore it or train again.")
+        check_epoch(folder, config, noted)
         set_weights(trainer.model, best.weights, weights)         # whether they fit; then the last epoch's again
         set_weights(trainer.model, {name[6:]: t for name, t in tensors.items() if name.startswith("model/")}, state)
         trainer.kept = noted.get("sha256", "")

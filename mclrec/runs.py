@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['CONFIG', 'PARTS', 'SAVED', 'tensors_digest', 'write_tensors', 'read_tensors', 'model_config', 'fingerprint',
            'versions', 'sealed', 'read_config', 'check_run', 'vocabulary_bytes', 'save', 'build', 'read_vocabulary',
-           'set_weights', 'load_run', 'official_name', 'load_official']
+           'set_weights', 'load_run', 'check_epoch', 'official_name', 'load_official']
 
 # %% ../nbs/5_in_practice/52_runs.ipynb #9e4b4f21
 import hashlib
@@ -128,21 +128,23 @@ def check_run(notes: dict, config: dict, path):
         raise InputError(f"{path}: does not fit the model that config.json describes (it is of another run, or damaged); "
                          "restore it or train again.")
 
-# %% ../nbs/5_in_practice/52_runs.ipynb #33b7ba59
+# %% ../nbs/5_in_practice/52_runs.ipynb #52ours01
 SAVED = {"config.json", "vocabulary.json", "model.safetensors", "card.md"}
 
+def _ours(folder):
+    "Whether there is nothing in the folder but a model that `save` has written: what another program has made is not replaced."
+    if not folder.is_dir(): return False
+    there = {file.name for file in folder.iterdir()}
+    try: config = read_json(folder / "config.json") if there else {}
+    except InputError: return False
+    return not there or there <= SAVED and "checksums" in config and "fit" not in config         # with it, a training has just begun
+
+# %% ../nbs/5_in_practice/52_runs.ipynb #33b7ba59
 def vocabulary_bytes(model: Recommender) -> bytes:
     "The ids the model knows as JSON, numbers as numbers and everything else as text."
     ids = {"items": model.vocabulary, "users": model.user_vocabulary}
     plain = lambda i: i.item() if isinstance(i, np.generic) else i if isinstance(i, (str, int, float)) else str(i)
     return json_bytes({what: [plain(i) for i in known] for what, known in ids.items() if known is not None})
-
-def _ours(folder):
-    "Whether there is nothing in the folder but a model that `save` has written: what another program has made is not replaced."
-    there = {file.name for file in folder.iterdir()} if folder.is_dir() else {""}
-    try: config = read_json(folder / "config.json") if there else {}
-    except InputError: return False
-    return not there or there <= SAVED and "checksums" in config and "fit" not in config         # with it, a training has just begun
 
 def save(model: Recommender, folder):
     """Save a model that has been trained or loaded, so that `load_run(folder)` recommends as it does.
@@ -267,13 +269,13 @@ def load_run(folder) -> Recommender:
     tensors, notes = read_tensors(weights)
     model = build(config, folder, (weights.stat().st_size, len(tensors)))
     check_run(notes, config, weights)
-    _check_epoch(folder, config, notes)
+    check_epoch(folder, config, notes)
     model.vocabulary, model.user_vocabulary = ids["items"], ids.get("users")
     model.protocol = config["data"].get("protocol", "leave-one-out") if "data" in config else config.get("protocol")
     set_weights(model, tensors, weights)
     return model.eval()
 
-def _check_epoch(folder, config, notes):
+def check_epoch(folder, config, notes):
     "Raises `InputError` if the weights are neither those that were saved, nor the best or the latest ones of the training."
     saved = config.get("checksums", {}).get("model.safetensors", notes.get("sha256"))
     try:

@@ -11,12 +11,10 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from .checks import InputError, Range, check_model, check_number, id_list
+from .checks import InputError, Range, check_model, check_number, id_list, known_item, known_items
 from .encoder import gather
 from .ids import numbers_of
-from .model import _known
 from .ranking import top_k
-from .words import short
 
 # %% ../nbs/5_in_practice/90_vectors.ipynb #90vect00
 @contextmanager
@@ -47,7 +45,8 @@ def vectors(model, histories=None):
     with at_rest(model):
         items = model.item_vectors()
         if histories is None: return list(model.vocabulary), _array(model, items)
-        rows = [_known(history, numbers_of(model))[-model.n:] for history in id_list("histories", histories, "histories=[[…], …]")]
+        histories = id_list("histories", histories, "histories=[[…], …]")
+        rows = [known_items(history, numbers_of(model), "histories=[[…]]")[-model.n:] for history in histories]
         lengths = torch.tensor([len(row) for row in rows], dtype=torch.int64)
         end, flat = lengths.cumsum(0).to(model.device), torch.tensor([i for row in rows for i in row], device=model.device)
         start, result = end - lengths.to(model.device), items.new_empty(len(rows), items.shape[1])
@@ -79,10 +78,7 @@ def similar(model, item, k: int = 10):
     Raises `InputError` for an item the model does not know, or a k below 1.
     """
     k, (ids, M) = check_number("k", k, int, Range(1)), vectors(model)
-    numbers = numbers_of(model)
-    try: number = numbers[item] if item in numbers else numbers[str(item)]
-    except (KeyError, TypeError):
-        raise InputError(f"the item {short(item)} is unknown to the model; use an id of the data it was trained on.") from None
+    number = known_item(item, numbers_of(model))
     M = unit(M)
     (rows,), (cosines,) = nearest(M, M[number - 1:number], k + 1)
     return [(ids[i], float(c)) for i, c in zip(rows, cosines) if i != number - 1][:k]

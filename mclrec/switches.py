@@ -35,9 +35,9 @@ def torch_switches(model, precision="highest", compile=False):
     """
     before = torch.get_float32_matmul_precision()
     encoder = getattr(model, "encoder", None) if compile else None
-    if before != precision: torch.set_float32_matmul_precision(precision)
+    torch.set_float32_matmul_precision(precision)
     if hasattr(encoder, "after_attention"): encoder.after_attention = compiled(encoder.after_attention)
     try: yield
     finally:
-        if before != precision: torch.set_float32_matmul_precision(before)
+        torch.set_float32_matmul_precision(before)
         if hasattr(encoder, "after_attention"): del encoder.after_attention

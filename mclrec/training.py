@@ -167,19 +167,17 @@ class BestEpoch:
         self.metric, self.decimals = metric, decimals
         self.value, self.waited, self.weights = -math.inf, 0, None
 
-    def update(self, record, model):
+    def update(self, record):
         "Look at an epoch's record; whether it is the best so far."
         value = record["valid"][self.metric]
         if self.decimals is not None: value = round(value, self.decimals)
         better = value > self.value
         self.waited = 0 if better else self.waited + 1
-        if better:
-            self.value = value
-            self.keep(model)
+        if better: self.value = value
         return better
 
     def keep(self, model):
-        "Keep the weights; of a warm-up, where nothing is judged, those of the last epoch."
+        "Keep the weights: those of the best epoch, or of the last one of a warm-up, where nothing is judged."
         self.weights = {name: t.detach().clone() for name, t in model.state_dict().items()}
 
     def restore(self, model):
@@ -248,8 +246,8 @@ def _train(trainer, data, epochs, patience, best, records, folder, progress, on_
             with _progress_bar(trainer, epochs, best, progress and first) as bar:
                 records.append(one_epoch(trainer, data, bar, forecast.after_batch))
             if trainer.epoch < epochs: forecast.say(records[-1]["seconds"])
-            better = (warm := trainer.epoch <= model.warm_up) or best.update(records[-1], model)
-            if warm: best.keep(model)
+            better = trainer.epoch <= model.warm_up or best.update(records[-1])
+            if better: best.keep(model)
             if folder and first: close_epoch(folder, records, trainer, best, better)
             if on_epoch and first: on_epoch(records[-1])
     except NotFinite as e:

@@ -7,7 +7,6 @@ __all__ = ['terms_figure', 'stopped', 'stopping_figure', 'band_figure']
 
 # %% ../../nbs/6_how_this_book_works/69_figures_of_training.ipynb #92677da7
 import plotly.graph_objects as go
-import torch
 
 from ..explore import COLORS, GREY, styled
 from ..training import BestEpoch
@@ -28,9 +27,9 @@ def terms_figure(records, term):
 # %% ../../nbs/6_how_this_book_works/69_figures_of_training.ipynb #7c1d8760
 def stopped(values, patience, decimals):
     "After which epoch `fit` would have stopped, and whose weights it would have kept; `values` of a metric by epoch."
-    best, kept, empty = BestEpoch("metric", decimals), None, torch.nn.Module()
+    best, kept = BestEpoch("metric", decimals), None
     for epoch, value in enumerate(values, 1):
-        if best.update({"valid": {"metric": value}}, empty): kept = epoch
+        if best.update({"valid": {"metric": value}}): kept = epoch
         if best.waited > patience: break
     return epoch, kept
 
